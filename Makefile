@@ -1,0 +1,69 @@
+# Everything starts from a bare Python 3.11 with pip and venv. PYTHON=... names another interpreter.
+
+ENGINE ?= sim
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
+export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
+export PYTHON
+
+.PHONY: help run test test-documents test-vllm check docs bench wheel clean
+.DEFAULT_GOAL := help
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+run: .venv/complete ## Watch an engine with faults to try: ENGINE=sim (default) or ENGINE=vllm (installs it)
+ifeq ($(ENGINE),vllm)
+	scripts/engines/install_vllm.sh
+	$(BIN)/serinus run --engine vllm -- scripts/engines/serve_vllm.sh {port}
+else
+	$(BIN)/serinus run --engine $(ENGINE)
+endif
+
+# Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
+# then what the documents show.
+test: .venv/complete ## Run all tests but those that need vLLM
+	$(PYTEST) -q -n 2 -m "not end_to_end and not vllm"
+	$(PYTEST) -q -m "end_to_end and not vllm"
+	$(MAKE) --no-print-directory test-documents
+
+# Apart from the tests: pytest-randomly would shuffle the blocks of a document.
+test-documents: .venv/complete
+	$(PYTEST) -q -p scripts.documents -p no:randomly --doctest-modules src README.md docs
+
+test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run the tests on it
+	scripts/engines/install_vllm.sh
+	$(PYTEST) -q -m vllm tests/vllm
+
+check: .venv/complete ## Format, lint, types, layers, and generated documents up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy src tests scripts/documents.py
+	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks
+	$(BIN)/lint-imports
+	@$(BIN)/serinus config docs | diff -u docs/settings.md - || \
+	  { echo "docs/settings.md is stale: run 'make docs'" >&2; exit 1; }
+
+docs: .venv/complete ## Write docs/settings.md anew
+	$(BIN)/serinus config docs >docs/settings.md.new
+	mv docs/settings.md.new docs/settings.md
+
+bench: .venv/complete ## Compare with Dynamo's released wheel, and write docs/benchmarks.md
+	scripts/dynamo/install.sh
+	@command -v wrk >/dev/null || { echo "The benchmarks need wrk (Debian: apt-get install wrk)" >&2; exit 1; }
+	$(BIN)/python benchmarks/all.py --write docs/benchmarks.md
+
+wheel: .venv/complete ## Build the wheel and try it in an empty environment
+	scripts/check_wheel.sh $(BIN)/python
+
+clean: ## Remove what was built, the environment included
+	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src -name '*.egg-info' -prune -exec rm -rf {} +
+
+# Written last: an environment that was interrupted is completed by the next call.
+.venv/complete: requirements/dev.txt pyproject.toml
+	python="$$(scripts/find_python.sh)" && "$$python" -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,80 @@
+"""What does the accounting of real traffic cost a chunk?
+
+In one process: a handler's stream read bare, and read through ``endpoint.stream``, in turn; the
+difference of the fastest of each, as the standard library's timeit advises: what else runs on the
+machine can only add to either. The endpoint has been proven by a canary before. Dynamo's accounting
+is inside its network path and cannot be had alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import report
+
+from serinus import HealthStatus, Runtime
+from serinus.settings import Settings
+
+CHUNKS = 20_000
+REPEATS = 100
+TARGET = 0.5e-6
+TOKEN = {"token_ids": [1]}
+
+
+async def generate(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """As many chunks as asked for, as fast as they can be made."""
+    for _ in range(request.get("chunks", 1)):
+        yield TOKEN
+
+
+async def read(stream: AsyncIterator[Any]) -> float:
+    """Seconds to read a stream to its end."""
+    began = time.perf_counter()
+    async for _ in stream:
+        pass
+    return time.perf_counter() - began
+
+
+async def cost() -> tuple[list[float], list[float]]:
+    """Seconds a chunk: bare, and through the endpoint."""
+    bare, through = [], []
+    settings = Settings(system_port=-1, health_check_enabled=True)
+    async with Runtime(settings, handle_signals=False) as runtime:
+        endpoint = runtime.endpoint("bench.backend.generate")
+        await endpoint.register(generate, health_check_payload={"token_ids": [1]})
+        await asyncio.sleep(0.2)
+        if runtime.report().readiness.status is not HealthStatus.READY:
+            raise RuntimeError("the endpoint was not proven by its first canary")
+        for _ in range(REPEATS):
+            bare.append(await read(generate({"chunks": CHUNKS})) / CHUNKS)
+            through.append(await read(endpoint.stream({"chunks": CHUNKS})) / CHUNKS)
+            await asyncio.sleep(0)
+    return bare, through
+
+
+def measure() -> report.Table:
+    """The fastest of each, and what is usual on this machine."""
+    bare, through = asyncio.run(cost())
+    judged = row("the fastest", min(bare), min(through))
+    met = min(through) - min(bare) <= TARGET
+    return report.Table(
+        "The accounting of a chunk of real traffic, µs",
+        ("", "bare handler", "endpoint.stream", "added"),
+        (
+            report.Row(judged, f"≤ {1e6 * TARGET:.1f} µs", met, {"bare": bare, "through": through}),
+            report.Row(row("the median", report.middle(bare), report.middle(through))),
+        ),
+        f"{CHUNKS:,} chunks, {REPEATS} times each in turn.",
+    )
+
+
+def row(what: str, bare: float, through: float) -> tuple[str, ...]:
+    """Cells in microseconds, from seconds."""
+    return (what, *(f"{1e6 * seconds:.2f}" for seconds in (bare, through, through - bare)))
+
+
+if __name__ == "__main__":
+    report.main(measure)

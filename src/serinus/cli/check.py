@@ -1,0 +1,154 @@
+"""`serinus check`: a probe for where only a command can probe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from serinus.cli.probe import Address, ProbeError, get
+from serinus.errors import SettingsError, excerpt
+from serinus.settings import Settings, load, status_token
+
+__all__ = ["add_arguments", "run"]
+
+PORT = 9090
+"""Where a sidecar listens unless it is told otherwise."""
+READY, NOT_READY, UNREACHABLE = 0, 1, 2
+_CODES = {"ready": READY, "live": READY, "not ready": NOT_READY, "not live": NOT_READY}
+EPILOG = f"""\
+ADDRESS is PORT, HOST:PORT, http://HOST:PORT/PATH or unix:PATH. Without one, the port or socket of
+the settings is asked (DYN_SYSTEM_PORT, SERINUS_STATUS_SOCKET), or port {PORT} of this machine.
+
+examples:
+  serinus check                     ready? with the reason, if not
+  serinus check 9090 --live         would a restart not help?
+  serinus check http://10.0.0.7:9090/health --json
+
+exit codes: {READY} ready (with --live: live) · {NOT_READY} not
+            {UNREACHABLE} no answer, not that of a status port, or a wrong command line
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the address and the flags."""
+    parser.usage = "%(prog)s [ADDRESS] [--socket PATH] [--live] [--json] [--timeout SECONDS]"
+    parser.description = (
+        "Ask a status port (Serinus's, or Dynamo's) whether it is ready, print one line, and say"
+        " it by the exit code."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument("address", nargs="?", metavar="ADDRESS", help="what to ask")
+    parser.add_argument("--socket", metavar="PATH", help="a unix socket to ask instead")
+    parser.add_argument("--live", action="store_true", help="ask whether it is live, not ready")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", default="3", help="for the whole answer (default: 3)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, print, and return the exit code."""
+    seconds = _seconds(arguments.timeout)
+    settings = load().settings
+    address = _address(arguments, settings)
+    outcome = _ask(address, settings, live=arguments.live, seconds=seconds)
+    if arguments.json:
+        print(json.dumps({"address": str(address), **outcome._asdict()}))
+    else:
+        print(f"{outcome.result}: {address}{f': {outcome.why}' if outcome.why else ''}")
+    return _CODES.get(outcome.result, UNREACHABLE)
+
+
+class _Outcome(NamedTuple):
+    """What asking came to."""
+
+    result: str
+    why: str
+    status: int | None = None
+    body: Mapping[str, Any] | None = None
+
+
+def _ask(address: Address, settings: Settings, *, live: bool, seconds: float) -> _Outcome:
+    try:
+        reply = get(address, query="?verbose", bearer=status_token(settings), seconds=seconds)
+    except ProbeError as error:
+        return _Outcome("unreachable", str(error))
+    body = _read(reply.body)
+    if 200 <= reply.status < 300:
+        return _Outcome("live" if live else "ready", _states(body), reply.status, body)
+    if reply.status >= 500:
+        why = _why(body, live=live)
+        return _Outcome("not live" if live else "not ready", why, reply.status, body)
+    why = f"it answered HTTP {reply.status}, which is not that of a status port"
+    return _Outcome("unreachable", why, reply.status, body)
+
+
+def _address(arguments: argparse.Namespace, settings: Settings) -> Address:
+    if arguments.address is not None and arguments.socket is not None:
+        raise SettingsError("an address and --socket are both given; accepted: one of them")
+    if arguments.socket is not None:
+        address = Address(socket_path=arguments.socket)
+    elif arguments.address is not None:
+        address = Address.parse(arguments.address)
+    elif settings.system_socket is not None:
+        address = Address(socket_path=settings.system_socket)
+    else:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.system_host, settings.system_host)
+        address = Address(host, settings.system_port if settings.system_port > 0 else PORT)
+    if address.path:
+        return address
+    path = settings.system_live_path if arguments.live else settings.system_health_path
+    return replace(address, path=path)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 3600:
+        raise SettingsError(f"--timeout: {excerpt(text, limit=40)!r}; accepted: seconds up to 3600")
+    return seconds
+
+
+def _read(body: bytes) -> Mapping[str, Any]:
+    """Return the JSON object that a body is; an empty one for anything else."""
+    try:
+        parsed: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _why(body: Mapping[str, Any], *, live: bool) -> str:
+    """Say why not, as well as the answer can: in full with details, else by the states."""
+    details = _object(body, "details")
+    if live:
+        return excerpt(_object(details, "liveness").get("why") or _plain(body), limit=300)
+    readiness = _object(details, "readiness")
+    if not readiness:
+        return excerpt(_plain(body), limit=300)
+    reasons = [
+        f"{name}: {one.get('reason')}, {one.get('evidence')}"
+        for name, one in _object(details, "endpoints").items()
+        if isinstance(one, dict) and one.get("status") != "ready"
+    ]
+    return excerpt("; ".join(reasons[:3]) or readiness.get("why", ""), limit=300)
+
+
+def _plain(body: Mapping[str, Any]) -> str:
+    told = body.get("reason") or body.get("message") or _states(body) or body.get("status") or ""
+    return str(told)
+
+
+def _states(body: Mapping[str, Any]) -> str:
+    """The endpoints and their states; the frontend of Dynamo has a list of them without any."""
+    return ", ".join(f"{name} {state}" for name, state in _object(body, "endpoints").items())
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,124 @@
+"""`serinus sidecar`: watch engines that somebody else runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from serinus.cli.flags import add_setting_flags, loaded
+from serinus.cli.logs import log_to_stderr
+from serinus.settings import Settings
+
+if TYPE_CHECKING:
+    from serinus.sidecar.sidecar import Sidecar
+
+__all__ = ["DEFAULTS", "UNUSED", "add_arguments", "add_engines", "run", "sidecar_of", "where"]
+
+logger = logging.getLogger("serinus")
+
+DEFAULTS = {"health_check_enabled": True, "system_port": 9090}
+"""What the program takes where nobody says anything."""
+UNUSED = (
+    "health_check_payload",
+    "lenient_payload",
+    "engine_health_check_timeout",
+    "engine_health_check_max_failures",
+    "engine_health_shutdown_timeout",
+)
+"""Settings of the library that mean nothing here."""
+EPILOG = """\
+examples:
+  serinus sidecar --engine vllm --url http://127.0.0.1:8000
+      answers on port 9090: /health, /live, /metrics, and why with ?verbose
+  serinus sidecar --engine openai --target a=http://10.0.0.1:8000 --target b=http://10.0.0.2:8000
+      two engines; ready only when both are
+  SERINUS_API_KEY=... serinus sidecar --url https://engine:8000 --ca-file /etc/engine/ca.pem
+      with a key and a certificate of one's own authority
+
+While the engine is idle it is asked for one token; while it is busy its own metrics are read and
+nothing is asked. An engine that is not there yet is loading: not ready, live, with the phase.
+
+exit codes: 0 ended by SIGTERM or SIGINT · 2 wrong command line or setting, or the port is taken
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add which engines are watched, and every setting."""
+    parser.usage = "%(prog)s [--engine vllm|openai] --url URL ... [--SETTING VALUE ...]"
+    parser.epilog = EPILOG
+    add_engines(parser)
+    add_setting_flags(parser, omit=UNUSED, defaults=DEFAULTS)
+
+
+def add_engines(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that `targets_of` reads."""
+    group = parser.add_argument_group("The engines")
+    group.add_argument(
+        "--engine",
+        metavar="vllm|openai",
+        default="vllm",
+        help="their kind; openai is any server that speaks OpenAI's API (default: vllm)",
+    )
+    group.add_argument(
+        "--url",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="where one is, such as http://127.0.0.1:8000; may be given again",
+    )
+    group.add_argument(
+        "--target",
+        metavar="NAME=URL",
+        action="append",
+        default=[],
+        help="the same with a name, which makes its address serinus.NAME.generate",
+    )
+    group.add_argument(
+        "--ca-file",
+        metavar="FILE",
+        help="the authorities for https in PEM format; without it, the system's",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Watch until a signal ends it."""
+    settings = loaded(arguments, defaults=DEFAULTS).settings
+    sidecar = sidecar_of(arguments, settings)
+    log_to_stderr()
+    if settings.health_check_payload is not None:
+        logger.warning("the payload that is set is for the library; the sidecar has its own")
+    if not settings.health_check_enabled:
+        logger.warning("canaries are off: every engine is declared ready, and nothing is proven")
+    asyncio.run(_serve(sidecar))
+    return 0
+
+
+def sidecar_of(
+    arguments: argparse.Namespace, settings: Settings, *, handle_signals: bool = True
+) -> Sidecar:
+    """Make the sidecar that the arguments ask for.
+
+    Raises SettingsError for what cannot be read, MissingExtraError without the HTTP client.
+    """
+    # Only now, so that --help needs no extra.
+    from serinus.sidecar.sidecar import Sidecar  # noqa: PLC0415
+    from serinus.sidecar.targets import read_targets  # noqa: PLC0415
+
+    targets = read_targets(urls=arguments.url, named=arguments.target, engine=arguments.engine)
+    return Sidecar(settings, targets, ca_file=arguments.ca_file, handle_signals=handle_signals)
+
+
+async def _serve(sidecar: Sidecar) -> None:
+    async with sidecar:
+        watched = ", ".join(f"{one.engine.name} at {one.place}" for one in sidecar.targets)
+        print(f"serinus sidecar: watching {watched}; {where(sidecar)}", flush=True)
+        await sidecar.stopped()
+
+
+def where(sidecar: Sidecar) -> str:
+    """Say where the answers are."""
+    if sidecar.address is None:
+        return "no status port (--port is negative)"
+    return f"/health, /live and /metrics on {sidecar.address}"

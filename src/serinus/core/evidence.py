@@ -1,0 +1,206 @@
+"""Evidence: one thing seen, when, and by whom. It carries no judgement.
+
+`at` is always the time at which the thing was known, in seconds of the caller's monotonic clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+__all__ = [
+    "CanaryFailed",
+    "CanaryFault",
+    "CanaryPassed",
+    "CanaryUnknown",
+    "EngineDied",
+    "Evidence",
+    "Lease",
+    "Load",
+    "Loading",
+    "Phase",
+    "Progress",
+    "Registered",
+    "RequestFailed",
+    "RequestFault",
+    "Tick",
+    "Witness",
+]
+
+
+class Witness(StrEnum):
+    """Who saw progress."""
+
+    TRAFFIC = "traffic"
+    COUNTERS = "engine counters"
+
+
+class CanaryFault(StrEnum):
+    """How a canary failed."""
+
+    TIMEOUT = "timeout"
+    ERROR_ITEM = "error item"
+    EMPTY = "empty stream"
+    RAISED = "raised"
+    REFUSED = "connection refused"
+    DROPPED = "connection dropped"
+    WRONG_SHAPE = "wrong shape"
+    STUCK = "would not end when cancelled"
+
+
+class RequestFault(StrEnum):
+    """Who is to blame for a failed request of a user."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    TIMEOUT = "timeout"
+    TRANSPORT = "transport"
+
+
+class Phase(StrEnum):
+    """How far a starting engine has come."""
+
+    PORT_CLOSED = "port closed"
+    NO_MODEL = "no model listed"
+    FIRST_TOKEN = "waiting for the first token"
+
+
+class Registered(NamedTuple):
+    """An endpoint began its life. `canary`: it has a payload and canaries are enabled."""
+
+    at: float
+    canary: bool
+
+    def __str__(self) -> str:
+        return "registered"
+
+
+class Progress(NamedTuple):
+    """Real output: a non-error chunk, a finished request, or an engine's counter that moved."""
+
+    at: float
+    witness: Witness = Witness.TRAFFIC
+    flow: bool = True
+    """Whether it shows work in flight going on, and not only beginning (see Load.flow_at)."""
+
+    def __str__(self) -> str:
+        return f"progress seen by {self.witness}"
+
+
+class Load(NamedTuple):
+    """Work in flight, our own canary not counted. `pending` is None when nobody can say.
+
+    `flow_at` is when a stream last went on (an item after its first, or a good end; for engines,
+    any counter) or when waiting for the engine began, whichever came later.
+    """
+
+    at: float
+    pending: int | None
+    flow_at: float | None = None
+
+    def __str__(self) -> str:
+        return "load unknown" if self.pending is None else f"{self.pending} in flight"
+
+
+class RequestFailed(NamedTuple):
+    """A user's request ended badly."""
+
+    at: float
+    fault: RequestFault
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"a request failed ({self.fault}){_tail(self.detail)}"
+
+
+class CanaryPassed(NamedTuple):
+    """A canary brought its token. `first_item` and `total` are seconds since it was sent."""
+
+    at: float
+    first_item: float
+    total: float
+    tokens: int = 1
+
+    def __str__(self) -> str:
+        return f"canary: first item after {self.first_item:.3f} s, done after {self.total:.3f} s"
+
+
+class CanaryFailed(NamedTuple):
+    """A canary sent at `sent` did not bring its token."""
+
+    at: float
+    sent: float
+    fault: CanaryFault
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"canary failed: {self.fault} after {self.at - self.sent:.3f} s{_tail(self.detail)}"
+
+
+class CanaryUnknown(NamedTuple):
+    """A canary whose outcome means nothing: our own loop was late, or it was called off."""
+
+    at: float
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"canary without a meaning{_tail(self.detail)}"
+
+
+class Loading(NamedTuple):
+    """A starting engine was seen in a phase."""
+
+    at: float
+    phase: Phase
+
+    def __str__(self) -> str:
+        return f"loading: {self.phase}"
+
+
+class EngineDied(NamedTuple):
+    """The engine is gone, said by its owner, its monitor or its closed port."""
+
+    at: float
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"engine died{_tail(self.detail)}"
+
+
+class Lease(NamedTuple):
+    """A planned pause lasts until `until`; one in the past ends it."""
+
+    at: float
+    until: float
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"lease for {self.until - self.at:.1f} s{_tail(self.why)}"
+
+
+class Tick(NamedTuple):
+    """Nothing new but the time."""
+
+    at: float
+
+    def __str__(self) -> str:
+        return "time passed"
+
+
+Evidence: TypeAlias = (
+    Registered
+    | Progress
+    | Load
+    | RequestFailed
+    | CanaryPassed
+    | CanaryFailed
+    | CanaryUnknown
+    | Loading
+    | EngineDied
+    | Lease
+    | Tick
+)
+
+
+def _tail(detail: str) -> str:
+    return f": {detail}" if detail else ""

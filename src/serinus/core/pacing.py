@@ -1,0 +1,87 @@
+"""What is due next for an endpoint: a question, a look at the clock, or nothing.
+
+A canary is sent when nothing else proves the endpoint; never on top of users' work, never inside a
+lease. A suspicion is asked about at once. A look is needed where time alone changes a verdict.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from serinus.core.evidence import Phase
+from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
+
+__all__ = ["Due", "Step", "next_due", "next_look"]
+
+_NEVER = float("inf")
+_NOT_YET = float("-inf")
+_DEAF = (Phase.PORT_CLOSED, Phase.NO_MODEL)
+"""Phases of a starting engine in which nobody hears a canary; who sees them tells of the next."""
+
+
+class Step(StrEnum):
+    """What to do."""
+
+    ASK = "ask"
+    LOOK = "look"
+
+
+class Due(NamedTuple):
+    """Do `step` at `at` (monotonic seconds; infinity: nothing is due)."""
+
+    at: float
+    step: Step
+
+
+def next_due(standing: Standing, rules: Rules, *, now: float, early: float = 0.0) -> Due:
+    """Say what is due next.
+
+    `early` (0 to 1) is where in its jitter window this canary falls: a whole window early at 1,
+    so that a canary never comes later than the configured wait.
+    """
+    look = next_look(standing, rules, now=now, early=early)
+    ask = _next_ask(standing, rules, early)
+    return Due(ask, Step.ASK) if ask <= look.at else look
+
+
+def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.0) -> Due:
+    """Say when time alone may change the verdict, for when no question can be asked."""
+    if not standing.canary:
+        return Due(_NEVER, Step.LOOK)
+    stalls_at = standing.stalls_at(rules)
+    if stalls_at is None:
+        return Due(now + rules.stall, Step.LOOK)  # work that begins now can stall by then
+    # Work ends without a word: look again, and not in step with requests that come in step.
+    pace = rules.retry if standing.suspected else rules.wait
+    again = now + pace * (1 - rules.jitter * early)
+    return Due(stalls_at if now < stalls_at < again else again, Step.LOOK)
+
+
+def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
+    if not standing.canary or standing.busy:
+        return _NEVER
+    if standing.phase in _DEAF and not standing.verdict.ready:
+        return _NEVER
+    return max(_wanted(standing, rules, early), standing.lease_until)
+
+
+def _wanted(standing: Standing, rules: Rules, early: float) -> float:
+    ready, asked = standing.verdict.ready, standing.asked_at
+    proven = _NOT_YET if standing.proven_at is None else standing.proven_at
+    if asked is None:
+        return proven + _wait(rules, early) if ready and not standing.suspect else _NOT_YET
+    if ready:
+        if standing.failures:
+            return asked
+        if standing.suspect:
+            return asked + rules.retry
+        return max(proven, asked) + _wait(rules, early)
+    if 0 < standing.failures < rules.failure_threshold and proven > _NOT_YET:
+        return asked
+    return asked + rules.retry * (1 - rules.jitter * early)
+
+
+def _wait(rules: Rules, early: float) -> float:
+    return rules.wait * (1 - rules.jitter * early)

@@ -1,0 +1,153 @@
+"""The report: everything that is believed at one moment, for people and machines.
+
+`as_json(...)` is its shape on the wire (docs/json.md). Times leave as ages
+in seconds and as text of the wall clock that the caller gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+from serinus.core.history import Transition
+from serinus.core.status import Reason
+from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
+from serinus.core.verdict import Standing
+
+__all__ = ["MOST", "CheckReport", "LeaseReport", "Report", "as_json", "told_of"]
+
+Json: TypeAlias = "Mapping[str, Json] | list[Json] | str | float | int | bool | None"
+
+
+class CheckReport(NamedTuple):
+    """A custom check of the process or of an endpoint (`owner`)."""
+
+    name: str
+    owner: str
+    standing: Standing
+
+
+class LeaseReport(NamedTuple):
+    """A planned pause that is running."""
+
+    why: str
+    until: float
+
+
+class Report(NamedTuple):
+    """The snapshot. Times are monotonic seconds of the caller's clock."""
+
+    at: float
+    readiness: Readiness
+    liveness: Liveness
+    endpoints: tuple[EndpointHealth, ...]
+    checks: tuple[CheckReport, ...]
+    holds: tuple[Hold, ...]
+    leases: tuple[LeaseReport, ...]
+    history: tuple[Transition, ...]
+    forgotten: int
+    """Transitions older than the history's size."""
+    notes: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """By address, what is known of an endpoint beside the evidence: for people."""
+
+
+MOST = 256
+"""Endpoints in the JSON of one report, so that its cost has a bound."""
+
+
+def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -> dict[str, Json]:
+    """Shape a report for JSON; `wall` turns a monotonic time into text (ISO 8601).
+
+    At most `most` endpoints are told of, those that are not ready before the others.
+    """
+    readiness, liveness = report.readiness, report.liveness
+    shown = sorted(report.endpoints, key=lambda endpoint: endpoint.ready)[:most]
+    return {
+        "readiness": {
+            "status": str(readiness.status),
+            "rule": str(readiness.rule),
+            "why": readiness.why,
+            "blocking": list(readiness.blocking[:most]),
+        },
+        "liveness": {"live": liveness.live, "reason": str(liveness.reason), "why": liveness.why},
+        "endpoints": {
+            str(endpoint.address): _endpoint(endpoint, report, wall)
+            for endpoint in sorted(shown, key=lambda endpoint: endpoint.address)
+        },
+        "endpoints_left_out": len(report.endpoints) - len(shown),
+        "checks": {
+            f"{check.owner}: {check.name}": _standing(check.standing, report.at, wall)
+            for check in report.checks
+        },
+        "holds": [
+            {"why": hold.why, "since": wall(hold.since), "for_seconds": _age(report.at, hold.since)}
+            for hold in report.holds
+        ],
+        "leases": [
+            {"why": lease.why, "left_seconds": round(lease.until - report.at, 3)}
+            for lease in report.leases
+        ],
+        "history": [
+            {
+                "at": wall(transition.at),
+                "subject": transition.subject,
+                "before": transition.before,
+                "after": transition.after,
+                "reason": transition.reason,
+                "detail": transition.detail,
+            }
+            for transition in report.history
+        ],
+        "history_forgotten": report.forgotten,
+    }
+
+
+def _endpoint(
+    endpoint: EndpointHealth, report: Report, wall: Callable[[float], str]
+) -> dict[str, Json]:
+    told = _standing(endpoint.standing, report.at, wall)
+    told["failing_checks"] = list(endpoint.failing)
+    if endpoint.failing and endpoint.standing.verdict.ready:
+        told["status"], told["reason"] = str(endpoint.status), str(endpoint.reason)
+        told["would_change"] = endpoint.reason.remedy
+    if notes := report.notes.get(str(endpoint.address)):
+        told["notes"] = dict(notes)
+    return told
+
+
+def _standing(standing: Standing, at: float, wall: Callable[[float], str]) -> dict[str, Json]:
+    verdict = standing.verdict
+    return {
+        "status": str(verdict.status),
+        "reason": str(verdict.reason),
+        "since": wall(verdict.since),
+        "for_seconds": _age(at, verdict.since),
+        "evidence": told_of(standing, at),
+        "would_change": verdict.reason.remedy,
+        "suspected": standing.suspected,
+        "failures": standing.failures,
+        "last_fault": None if standing.fault is None else str(standing.fault),
+        "proven_seconds_ago": _maybe_age(at, standing.proven_at),
+        "progress_seconds_ago": _maybe_age(at, standing.progress_at),
+        "asked_seconds_ago": _maybe_age(at, standing.asked_at),
+        "in_flight": standing.pending,
+        "canary_faults": standing.canary_faults,
+    }
+
+
+def told_of(standing: Standing, at: float) -> str:
+    """Say in a line what decided a standing's verdict."""
+    verdict = standing.verdict
+    if verdict.reason is Reason.STALLED:
+        silent = _age(at, standing.flow_at)
+        return f"{standing.pending} in flight, nothing moved for {silent:g} s"
+    return str(verdict.evidence)
+
+
+def _age(at: float, then: float) -> float:
+    return round(max(at - then, 0.0), 3)
+
+
+def _maybe_age(at: float, then: float | None) -> float | None:
+    return None if then is None else _age(at, then)

@@ -1,0 +1,31 @@
+"""The numbers that a judge goes by. All durations are seconds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Rules"]
+
+
+class Rules(NamedTuple):
+    """Budgets and thresholds of one endpoint; the defaults are those of the settings."""
+
+    wait: float = 10.0
+    """Idle time before a canary."""
+    deadline: float = 3.0
+    """Time for a canary's whole stream."""
+    stall: float = 60.0
+    """How long a busy endpoint may go without progress."""
+    hang: float = 60.0
+    """How long a proven hang may last before a restart is asked for."""
+    failure_threshold: int = 2
+    """Failed canaries in a row that turn an endpoint not ready."""
+    success_threshold: int = 1
+    """Proofs in a row that turn it ready again."""
+    jitter: float = 0.1
+    """Share of the wait by which a canary may come earlier."""
+
+    @property
+    def retry(self) -> float:
+        """Pace of the questions while the endpoint is not ready."""
+        return min(self.wait, self.deadline)

@@ -1,0 +1,189 @@
+"""The fold of all verdicts into what the whole process says: ready or not, live or not.
+
+Readiness follows the first rule that applies; a report names it:
+
+1. draining, or an engine's death told by its owner: not ready;
+2. any hold: not ready;
+3. any check of the process that does not pass: not ready;
+4. endpoints named in the settings: all of them ready (a missing one is not);
+5. endpoints with a payload: all of those ready;
+6. canaries enabled and endpoints known: all ready;
+7. the process-wide status.
+
+Liveness says whether a restart would help: an engine's death, or a hang proven for longer than its
+budget. While the owner holds readiness, or drains, a hang is not held against the process. A
+blocked loop is judged where it can be seen: in the status process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import EngineDied
+from serinus.core.rules import Rules
+from serinus.core.status import HealthStatus, LiveReason, Reason, Rule
+from serinus.core.verdict import Standing
+
+__all__ = ["EndpointHealth", "Hold", "Liveness", "Readiness", "SystemHealth", "display_names"]
+
+
+class Hold(NamedTuple):
+    """The owner withholds readiness, since when and why."""
+
+    why: str
+    since: float
+
+
+class EndpointHealth(NamedTuple):
+    """One endpoint as the fold sees it. `failing` names its own checks that do not pass."""
+
+    address: EndpointAddress
+    standing: Standing
+    rules: Rules
+    payload: bool
+    failing: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the endpoint's verdict and its own checks are all good."""
+        return self.standing.verdict.ready and not self.failing
+
+    @property
+    def status(self) -> HealthStatus:
+        """The status that the world is shown."""
+        return HealthStatus.READY if self.ready else HealthStatus.NOTREADY
+
+    @property
+    def reason(self) -> Reason:
+        """The verdict's reason, or that a check of the endpoint's own fails."""
+        failing = self.standing.verdict.ready and self.failing
+        return Reason.CHECK_FAILED if failing else self.standing.verdict.reason
+
+
+class Readiness(NamedTuple):
+    """The process's readiness, the rule that decided, and who stands in the way."""
+
+    status: HealthStatus
+    rule: Rule
+    why: str
+    blocking: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic may come."""
+        return self.status is HealthStatus.READY
+
+
+class Liveness(NamedTuple):
+    """Whether the process should go on living, and why."""
+
+    live: bool
+    reason: LiveReason
+    why: str = ""
+
+
+class SystemHealth(NamedTuple):
+    """What is known of the process as a whole; endpoints are given to each question."""
+
+    process_status: HealthStatus = HealthStatus.NOTREADY
+    named: tuple[str, ...] = ()
+    canaries: bool = False
+    like_readiness: bool = False
+    """Liveness is readiness, as the reference has it (`live_mode = "dynamo"`)."""
+    holds: tuple[Hold, ...] = ()
+    draining: bool = False
+    died: EngineDied | None = None
+
+    def readiness(
+        self, endpoints: Sequence[EndpointHealth], failing_checks: tuple[str, ...] = ()
+    ) -> Readiness:
+        """Decide readiness by the first rule that applies."""
+        if self.draining:
+            return _notready(Rule.DRAINING, "draining: in-flight requests end, no new ones")
+        if self.died is not None:
+            return _notready(Rule.ENGINE_DIED, str(self.died))
+        if self.holds:
+            return _notready(Rule.HOLD, "; ".join(f"hold: {hold.why}" for hold in self.holds))
+        if failing_checks:
+            return _notready(Rule.CHECKS, "checks of the process do not pass", failing_checks)
+        if self.named:
+            return self._named(endpoints)
+        targets = [endpoint for endpoint in endpoints if endpoint.payload]
+        if targets:
+            return _all_ready(Rule.ENDPOINTS_WITH_PAYLOAD, targets)
+        if self.canaries and endpoints:
+            return _all_ready(Rule.ALL_ENDPOINTS, endpoints)
+        return Readiness(
+            self.process_status,
+            Rule.PROCESS_STATUS,
+            f"no endpoint decides; the process-wide status is {self.process_status}",
+        )
+
+    def liveness(
+        self, endpoints: Iterable[EndpointHealth], readiness: Readiness, *, now: float
+    ) -> Liveness:
+        """Decide whether a restart would help."""
+        if self.like_readiness:
+            reason = LiveReason.LIVE if readiness.ready else LiveReason.NOT_READY
+            return Liveness(live=readiness.ready, reason=reason, why=readiness.why)
+        if self.died is not None:
+            return Liveness(live=False, reason=LiveReason.ENGINE_DIED, why=str(self.died))
+        for endpoint in endpoints:
+            standing = endpoint.standing
+            if standing.died is not None:
+                why = f"{endpoint.address}: {standing.died}"
+                return Liveness(live=False, reason=LiveReason.ENGINE_DIED, why=why)
+            hangs_at = self._falls_at(endpoint)
+            if hangs_at is not None and now >= hangs_at:
+                budget = f"its hang is proven for longer than {endpoint.rules.hang:g} s"
+                why = f"{endpoint.address}: {standing.verdict.reason}, {budget}"
+                return Liveness(live=False, reason=LiveReason.HANG, why=why)
+        return Liveness(live=True, reason=LiveReason.LIVE)
+
+    def falls_at(self, endpoints: Iterable[EndpointHealth], *, now: float) -> float | None:
+        """Say when time alone will make it not live; None when only evidence can."""
+        falls = map(self._falls_at, endpoints)
+        return min((at for at in falls if at is not None and at > now), default=None)
+
+    def _falls_at(self, endpoint: EndpointHealth) -> float | None:
+        if self.holds or self.draining:
+            return None
+        return endpoint.standing.hangs_at(endpoint.rules)
+
+    def _named(self, endpoints: Sequence[EndpointHealth]) -> Readiness:
+        by_name: dict[str, list[EndpointHealth]] = {}
+        for endpoint in endpoints:
+            for name in (endpoint.address.endpoint, str(endpoint.address)):
+                by_name.setdefault(name, []).append(endpoint)
+        missing = tuple(name for name in self.named if name not in by_name)
+        if missing:
+            why = "named endpoints are not registered"
+            return _notready(Rule.NAMED_ENDPOINTS, why, missing)
+        chosen = {e.address: e for name in self.named for e in by_name[name]}
+        return _all_ready(Rule.NAMED_ENDPOINTS, list(chosen.values()))
+
+
+def display_names(addresses: Iterable[EndpointAddress]) -> Mapping[EndpointAddress, str]:
+    """Name each endpoint as the status JSON does: by its own name, in full where two share it.
+
+    >>> names = display_names(map(EndpointAddress.parse, ["n.a.generate", "n.b.generate", "n.a.x"]))
+    >>> sorted(names.values())
+    ['n.a.generate', 'n.b.generate', 'x']
+    """
+    known = list(addresses)
+    shared = Counter(address.endpoint for address in known)
+    return {a: a.endpoint if shared[a.endpoint] == 1 else str(a) for a in known}
+
+
+def _notready(rule: Rule, why: str, blocking: tuple[str, ...] = ()) -> Readiness:
+    return Readiness(HealthStatus.NOTREADY, rule, why, blocking)
+
+
+def _all_ready(rule: Rule, endpoints: Sequence[EndpointHealth]) -> Readiness:
+    blocking = tuple(f"{e.address}: {e.reason}" for e in endpoints if not e.ready)
+    if blocking:
+        return _notready(rule, f"{len(blocking)} of {len(endpoints)} not ready", blocking)
+    return Readiness(HealthStatus.READY, rule, f"all {len(endpoints)} ready")

@@ -1,0 +1,261 @@
+"""What we believe of one endpoint, and how each piece of evidence changes it.
+
+A `Standing` is all that is remembered of an endpoint. `standing.after(evidence, rules)` gives the
+next one; its `verdict` is the first line of this table that applies:
+
+| line | holds when                                             | verdict                          |
+|------|--------------------------------------------------------|----------------------------------|
+| 1    | the engine died and no canary has passed since         | not ready, engine_died           |
+| 2    | the endpoint has no canary                             | ready, declared                  |
+| 3    | never proven                                           | not ready: last fault, or phase  |
+| 4    | failed canaries in a row reached the threshold         | not ready: the last fault        |
+| 5    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
+| 6    | work in flight, no flow for longer than the stall      | not ready, stalled               |
+| 7    | otherwise                                              | ready: canary or traffic         |
+
+What keeps busy from being taken for dead: a canary that timed out, or whose handler would not end,
+while users' work was in flight counts for nothing (line 6 judges instead), and one that failed
+while real output came counts against the canary. A lease excuses silence, never a wrong or error
+answer, and every budget of silence begins anew after it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, assert_never
+
+from serinus.core.evidence import (
+    CanaryFailed,
+    CanaryFault,
+    CanaryPassed,
+    CanaryUnknown,
+    EngineDied,
+    Evidence,
+    Lease,
+    Load,
+    Loading,
+    Phase,
+    Progress,
+    Registered,
+    RequestFailed,
+    RequestFault,
+    Tick,
+)
+from serinus.core.rules import Rules
+from serinus.core.status import HealthStatus, Reason
+
+__all__ = ["Standing", "Verdict"]
+
+_FAULT_REASONS = {
+    CanaryFault.TIMEOUT: Reason.CANARY_TIMEOUT,
+    CanaryFault.ERROR_ITEM: Reason.CANARY_ERROR,
+    CanaryFault.EMPTY: Reason.CANARY_EMPTY,
+    CanaryFault.RAISED: Reason.CANARY_RAISED,
+    CanaryFault.REFUSED: Reason.CANARY_REFUSED,
+    CanaryFault.DROPPED: Reason.CANARY_DROPPED,
+    CanaryFault.WRONG_SHAPE: Reason.CANARY_WRONG_SHAPE,
+    CanaryFault.STUCK: Reason.CANARY_STUCK,
+}
+_PHASE_REASONS = {
+    Phase.PORT_CLOSED: Reason.PORT_CLOSED,
+    Phase.NO_MODEL: Reason.NO_MODEL,
+    Phase.FIRST_TOKEN: Reason.FIRST_TOKEN,
+}
+_SILENCES = (CanaryFault.TIMEOUT, CanaryFault.STUCK)
+
+
+class Verdict(NamedTuple):
+    """Ready or not, why, since when the status holds, and the evidence that decided."""
+
+    status: HealthStatus
+    reason: Reason
+    since: float
+    evidence: Evidence
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic may come."""
+        return self.status is HealthStatus.READY
+
+
+class Standing(NamedTuple):
+    """All that is remembered of one endpoint. Times are of the caller's monotonic clock."""
+
+    canary: bool
+    verdict: Verdict
+    failures: int = 0
+    """Failed canaries in a row."""
+    successes: int = 0
+    """Proofs in a row since the endpoint turned not ready."""
+    fault: CanaryFailed | None = None
+    """The last failure that counted."""
+    proven_at: float | None = None
+    """The last proof of any kind; None until the first."""
+    proven_by_canary: bool = False
+    progress_at: float | None = None
+    """The last real output."""
+    asked_at: float | None = None
+    """When the last canary's outcome was known; None before the first."""
+    pending: int | None = None
+    """Users' work in flight when last known; None when never known."""
+    flow_at: float = float("-inf")
+    """When work in flight last went on, or began."""
+    hung_since: float | None = None
+    """Since when silence has been proven; None while it is not."""
+    died: EngineDied | None = None
+    phase: Phase | None = None
+    lease_until: float = float("-inf")
+    suspect: bool = False
+    """A question is owed: a user's request failed on our side, or a canary's outcome was lost."""
+    canary_faults: int = 0
+    """Canaries that failed while real output came: the canary's own fault."""
+
+    @classmethod
+    def of(cls, registered: Registered) -> Standing:
+        """Begin the life of an endpoint: one with a canary must be proven before it is ready."""
+        status, reason = HealthStatus.READY, Reason.DECLARED
+        if registered.canary:
+            status, reason = HealthStatus.NOTREADY, Reason.UNPROVEN
+        return cls(registered.canary, Verdict(status, reason, registered.at, registered))
+
+    @property
+    def busy(self) -> bool:
+        """Whether users' work is in flight, as far as anyone knows."""
+        return bool(self.pending)
+
+    @property
+    def suspected(self) -> bool:
+        """Whether a second question is due before anyone is accused."""
+        return self.verdict.ready and (self.suspect or self.failures > 0)
+
+    def leased(self, at: float) -> bool:
+        """Whether a planned pause covers `at`."""
+        return at < self.lease_until
+
+    def stalls_at(self, rules: Rules) -> float | None:
+        """When the work in flight will count as stalled; None when there is none."""
+        if not (self.canary and self.busy):
+            return None
+        return max(self.flow_at, self.lease_until) + rules.stall
+
+    def hangs_at(self, rules: Rules) -> float | None:
+        """When a proven hang will have used up its budget; None when nothing hangs."""
+        if self.hung_since is None:
+            return None
+        return max(self.hung_since, self.lease_until) + rules.hang
+
+    def after(self, evidence: Evidence, rules: Rules) -> Standing:
+        """Return the standing once `evidence` is known."""
+        return self._seen(evidence)._judged(evidence, rules)
+
+    def _seen(self, evidence: Evidence) -> Standing:
+        match evidence:
+            case CanaryPassed():
+                return self._proven(evidence.at, by_canary=True, flow=True)
+            case Progress():
+                proven = self._proven(evidence.at, by_canary=False, flow=evidence.flow)
+                return proven._replace(progress_at=evidence.at)
+            case Load():
+                return self._loaded(evidence)
+            case CanaryFailed():
+                return self._failed(evidence)
+            case RequestFailed():
+                blamed = evidence.fault is not RequestFault.CLIENT
+                return self._replace(suspect=self.suspect or blamed)
+            case CanaryUnknown():
+                return self._replace(asked_at=evidence.at, suspect=True)
+            case Loading():
+                return self._replace(phase=evidence.phase)
+            case EngineDied():
+                return self._replace(died=evidence)
+            case Lease():
+                return self._replace(lease_until=evidence.until)
+            case Registered():
+                return Standing.of(evidence)
+            case Tick():
+                return self
+            case _:
+                assert_never(evidence)
+
+    def _proven(self, at: float, *, by_canary: bool, flow: bool) -> Standing:
+        return self._replace(
+            failures=0,
+            successes=self.successes + 1,
+            proven_at=at,
+            proven_by_canary=by_canary,
+            asked_at=at if by_canary else self.asked_at,
+            flow_at=max(self.flow_at, at) if flow else self.flow_at,
+            hung_since=None,
+            died=None if by_canary else self.died,
+            phase=None,
+            suspect=False,
+        )
+
+    def _flowed(self, at: float) -> Standing:
+        return self._replace(flow_at=max(self.flow_at, at))
+
+    def _loaded(self, load: Load) -> Standing:
+        if load.pending is None:
+            return self
+        known = self._replace(pending=load.pending)
+        if load.flow_at is not None:
+            return known._flowed(load.flow_at)
+        return known._flowed(load.at) if known.busy and not self.busy else known
+
+    def _failed(self, failed: CanaryFailed) -> Standing:
+        asked = self._replace(asked_at=failed.at, suspect=False)
+        if self.progress_at is not None and self.progress_at >= failed.sent:
+            return asked._replace(canary_faults=self.canary_faults + 1)
+        excused = self.busy or self.leased(failed.sent) or self.leased(failed.at)
+        if excused and failed.fault in _SILENCES:
+            return asked
+        return asked._replace(failures=self.failures + 1, successes=0, fault=failed, phase=None)
+
+    def _judged(self, evidence: Evidence, rules: Rules) -> Standing:
+        status, reason, decided = self._table(evidence, rules)
+        was = self.verdict
+        if status is was.status and reason is was.reason:
+            verdict = was
+        else:
+            since = was.since if status is was.status else evidence.at
+            verdict = Verdict(status, reason, since, decided)
+        hung = self._hung_since(verdict, evidence.at)
+        if verdict is was and hung == self.hung_since:
+            return self
+        successes = 0 if was.ready and not verdict.ready else self.successes
+        return self._replace(verdict=verdict, hung_since=hung, successes=successes)
+
+    def _table(self, evidence: Evidence, rules: Rules) -> tuple[HealthStatus, Reason, Evidence]:
+        ready, notready = HealthStatus.READY, HealthStatus.NOTREADY
+        if self.died is not None:
+            return notready, Reason.ENGINE_DIED, self.died
+        if not self.canary:
+            return ready, Reason.DECLARED, self.verdict.evidence
+        if self.proven_at is None:
+            return notready, *self._why_unproven(evidence)
+        if self.fault is not None and self._condemned(rules):
+            return notready, _FAULT_REASONS[self.fault.fault], self.fault
+        if not self.verdict.ready and self.successes < rules.success_threshold:
+            return notready, self.verdict.reason, self.verdict.evidence
+        stalls_at = self.stalls_at(rules)
+        if stalls_at is not None and evidence.at >= stalls_at:
+            return notready, Reason.STALLED, evidence
+        if self.verdict.ready:
+            return ready, self.verdict.reason, self.verdict.evidence
+        return ready, Reason.CANARY if self.proven_by_canary else Reason.TRAFFIC, evidence
+
+    def _why_unproven(self, evidence: Evidence) -> tuple[Reason, Evidence]:
+        if self.phase is not None:
+            return _PHASE_REASONS[self.phase], evidence
+        if self.fault is not None:
+            return _FAULT_REASONS[self.fault.fault], self.fault
+        return Reason.UNPROVEN, self.verdict.evidence
+
+    def _condemned(self, rules: Rules) -> bool:
+        if self.fault is not None and self.fault.fault is CanaryFault.STUCK and self.failures:
+            return True  # there will be no second question on top of a handler that does not end
+        return self.failures >= rules.failure_threshold
+
+    def _hung_since(self, verdict: Verdict, at: float) -> float | None:
+        if verdict.ready or not verdict.reason.is_hang or self.proven_at is None:
+            return None
+        return at if self.hung_since is None else self.hung_since

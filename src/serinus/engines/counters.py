@@ -1,0 +1,115 @@
+"""What an engine's metrics say of its work: how much there is, and whether any of it gets done.
+
+A number that is not on the page is None, unknown, and never zero: an engine that is not heard of
+is not an idle one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+__all__ = ["CounterNames", "Counters", "Samples", "progress", "read_counters"]
+
+Samples: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
+"""A metrics page: by sample name, the labels and the value of every sample."""
+
+_NO_END = (("finished_reason", "abort"), ("finished_reason", "error"))
+"""Requests that were given up are no progress: on a hung engine, callers give up in numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """One reading of an engine, summed over its parts and models. None: the page does not say."""
+
+    running: float | None = None
+    """Requests being worked on now."""
+    waiting: float | None = None
+    """Requests in its queue now."""
+    tokens: float | None = None
+    """Tokens brought since it started; it moves in the middle of a request."""
+    steps: float | None = None
+    """Steps made since it started; it moves in the middle of a request."""
+    finished: float | None = None
+    """Requests brought to their end since it started."""
+
+    @property
+    def pending(self) -> float | None:
+        """Work under way or queued; None as long as neither number is known."""
+        known = [number for number in (self.running, self.waiting) if number is not None]
+        return sum(known) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class CounterNames:
+    """Which samples mean what; several names are added, because an engine has some of them."""
+
+    running: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    finished: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Every name."""
+        return frozenset(name for field in fields(self) for name in getattr(self, field.name))
+
+
+def read_counters(samples: Samples, names: CounterNames) -> Counters:
+    """Add up what a page says under these names.
+
+    >>> page = {"a": [({"engine": "0"}, 1.0), ({"engine": "1"}, 2.0)]}
+    >>> read_counters(page, CounterNames(running=("a",), waiting=("b",)))
+    Counters(running=3.0, waiting=None, tokens=None, steps=None, finished=None)
+    """
+    return Counters(
+        running=_total(samples, names.running),
+        waiting=_total(samples, names.waiting),
+        tokens=_total(samples, names.tokens),
+        steps=_total(samples, names.steps),
+        finished=_total(samples, names.finished),
+    )
+
+
+def progress(before: Counters, after: Counters) -> bool | None:
+    """Say whether work got done between two readings; None where they cannot tell.
+
+    True: tokens, steps or finished requests went up. None: one of them went down, which is another
+    engine under the same address (take `after` as the new base), or nothing moved and neither
+    tokens nor steps is known, because a long request moves only those. False: they stood still.
+
+    >>> progress(Counters(tokens=5), Counters(tokens=6))
+    True
+    >>> progress(Counters(tokens=5), Counters(tokens=5))
+    False
+    >>> progress(Counters(tokens=5), Counters(tokens=0)) is None
+    True
+    >>> progress(Counters(finished=5), Counters(finished=5)) is None
+    True
+    """
+    pairs = (
+        (before.tokens, after.tokens),
+        (before.steps, after.steps),
+        (before.finished, after.finished),
+    )
+    moves = [None if old is None or new is None else new - old for old, new in pairs]
+    known = [move for move in moves if move is not None]
+    if any(move < 0 for move in known):
+        return None
+    if any(move > 0 for move in known):
+        return True
+    during = moves[:2]
+    return None if all(move is None for move in during) else False
+
+
+def _total(samples: Samples, names: Iterable[str]) -> float | None:
+    values = [
+        value
+        for name in names
+        for labels, value in samples.get(name, ())
+        if math.isfinite(value) and not any(labels.get(key) == word for key, word in _NO_END)
+    ]
+    return math.fsum(values) if values else None

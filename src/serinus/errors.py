@@ -1,0 +1,57 @@
+"""Every error that Serinus raises on purpose. The type says who is to blame.
+
+A failed canary is not an error: it is evidence. Text from outside is cut short before it gets
+into a message, and credentials never do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "EngineError",
+    "LifecycleError",
+    "MissingExtraError",
+    "SerinusError",
+    "SettingsError",
+    "StatusError",
+    "excerpt",
+]
+
+
+class SerinusError(Exception):
+    """The base of all of them."""
+
+
+class SettingsError(SerinusError, ValueError):
+    """You wrote it wrong: the message names the setting, its value and what is accepted."""
+
+
+class MissingExtraError(SerinusError, ImportError):
+    """A part was asked for whose extra is not installed: the message says what to install."""
+
+    def __init__(self, *, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs an extra: pip install "serinus[{extra}]"')
+        self.extra = extra
+
+
+class EngineError(SerinusError):
+    """The engine broke the deal: the message has its status and a short, safe excerpt."""
+
+
+class StatusError(SerinusError):
+    """The status process could not be started, so nobody would hear the verdict."""
+
+
+class LifecycleError(SerinusError, RuntimeError):
+    """A thing was used before it was started or after it was closed."""
+
+
+def excerpt(text: object, *, limit: int = 200) -> str:
+    r"""Foreign text on one line, cut to `limit` characters.
+
+    >>> excerpt("a\nb")
+    'a b'
+    >>> excerpt("x" * 300, limit=5)
+    'xxxx…'
+    """
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,323 @@
+"""The board: every endpoint and check of this process, and what follows from them together.
+
+It joins the manager, the process-wide state and the history, and calls `changed()` when the world
+should be told. It serves nothing itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import EngineDied, Evidence, Lease, Registered
+from serinus.core.history import History, Transition
+from serinus.core.report import CheckReport, LeaseReport, Report, told_of
+from serinus.core.rules import Rules
+from serinus.core.status import HealthStatus
+from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness, SystemHealth
+from serinus.core.verdict import Verdict
+from serinus.errors import LifecycleError, SettingsError
+from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
+from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.settings import Settings
+
+__all__ = ["Board", "Watched", "rules_of"]
+
+logger = logging.getLogger("serinus")
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """An endpoint on the board: its address, its target, and the checks of its own."""
+
+    address: EndpointAddress
+    target: HealthCheckTarget
+    payload: bool
+    checks: tuple[HealthCheckTarget, ...] = ()
+    notes: Callable[[], Mapping[str, str]] | None = None
+
+    def health(self) -> EndpointHealth:
+        """Return what the fold sees of it."""
+        failing = tuple(c.name for c in self.checks if not c.standing.verdict.ready)
+        target = self.target
+        return EndpointHealth(self.address, target.standing, target.rules, self.payload, failing)
+
+
+class Board:
+    """All that is judged in this process. Every method is called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        seed: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.started = clock()
+        self.changed = changed
+        self.endpoints: dict[EndpointAddress, Watched] = {}
+        self.checks: dict[str, HealthCheckTarget] = {}
+        self.history = History(size=settings.history_size)
+        self.system = SystemHealth(
+            process_status=HealthStatus(settings.system_starting_health_status),
+            named=settings.use_endpoint_health_status,
+            canaries=settings.health_check_enabled,
+            like_readiness=settings.live_mode == "dynamo",
+        )
+        self.leases: list[LeaseReport] = []
+        self._rules = rules_of(settings)
+        config = HealthCheckConfig(
+            concurrency=settings.canary_concurrency,
+            cancel_grace=settings.canary_cancel_grace,
+            seed=seed,
+        )
+        self.manager = HealthCheckManager(
+            config, clock=clock, changed=self._judged, moved=lambda _target: self.changed()
+        )
+
+    # --- endpoints and checks ----------------------------------------------------------------
+
+    def watch(
+        self,
+        address: EndpointAddress,
+        *,
+        payload: bool,
+        ask: Callable[[], Awaitable[Answer]],
+        look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
+        alerted: Callable[[bool], None] = lambda _alert: None,
+        rules: Rules | None = None,
+        notes: Callable[[], Mapping[str, str]] | None = None,
+    ) -> Watched:
+        """Put an endpoint on the board. Raises LifecycleError if the address is taken.
+
+        `notes` are for people: what is known beside the evidence, read whenever details are asked.
+        """
+        if address in self.endpoints:
+            raise LifecycleError(
+                f"endpoint {address} is served already; withdraw it before it is served again"
+            )
+        canary = payload and self.settings.health_check_enabled
+        target = HealthCheckTarget(
+            str(address),
+            rules=rules if rules is not None else self._rules,
+            registered=Registered(self.clock(), canary=canary),
+            ask=ask,
+            look=look,
+            alerted=alerted,
+        )
+        watched = Watched(address, target, payload, notes=notes)
+        self.endpoints[address] = watched
+        self._start(target)
+        return watched
+
+    def unwatch(self, watched: Watched) -> None:
+        """Take an endpoint and its checks off the board."""
+        if self.endpoints.get(watched.address) is watched:
+            del self.endpoints[watched.address]
+        for target in (watched.target, *watched.checks):
+            self.manager.remove(target)
+        self.changed()
+
+    def add_check(
+        self,
+        name: str,
+        ask: Callable[[], Awaitable[Answer]],
+        *,
+        interval: float,
+        timeout: float,
+        owner: Watched | None = None,
+    ) -> HealthCheckTarget:
+        """Add a custom check of the process, or of one endpoint (`owner`)."""
+        if not (interval > 0 and timeout > 0):
+            raise SettingsError(
+                f"check {name!r}: interval {interval!r}, timeout {timeout!r}; "
+                "accepted: seconds greater than 0"
+            )
+        taken = self.checks if owner is None else {check.name for check in owner.checks}
+        if name in taken:
+            raise LifecycleError(f"check {name!r} exists already")
+        target = HealthCheckTarget(
+            name,
+            rules=self._rules._replace(wait=interval, deadline=timeout),
+            registered=Registered(self.clock(), canary=True),
+            ask=ask,
+        )
+        if owner is None:
+            self.checks[name] = target
+        else:
+            owner.checks = (*owner.checks, target)
+        self._start(target)
+        return target
+
+    def tell(self, target: HealthCheckTarget, *evidence: Evidence) -> None:
+        """Bring evidence that nobody asked for."""
+        self.manager.tell(target, *evidence)
+
+    def _start(self, target: HealthCheckTarget) -> None:
+        lease = self._lease(self.clock())
+        if lease is not None:
+            self.manager.tell(target, lease)
+        self.manager.add(target)
+        self.changed()
+
+    # --- the owner's words -------------------------------------------------------------------
+
+    def set_status(self, status: HealthStatus) -> None:
+        """Set the process-wide status, which decides where no endpoint does."""
+        self.system = self.system._replace(process_status=status)
+        self.changed()
+
+    def hold(self, why: str) -> Hold:
+        """Withhold readiness until the hold is released."""
+        hold = Hold(why, self.clock())
+        self.system = self.system._replace(holds=(*self.system.holds, hold))
+        self.changed()
+        return hold
+
+    def release(self, hold: Hold) -> None:
+        """Release a hold; twice is once."""
+        holds = tuple(kept for kept in self.system.holds if kept is not hold)
+        self.system = self.system._replace(holds=holds)
+        self.changed()
+
+    def lease(self, why: str, *, seconds: float) -> LeaseReport:
+        """Announce a planned pause. Raises SettingsError beyond `lease_max`."""
+        if not 0 < seconds <= self.settings.lease_max:
+            raise SettingsError(
+                f"lease {why!r}: {seconds!r} s; accepted: more than 0 and at most "
+                f"{self.settings.lease_max:g} s (lease_max)"
+            )
+        lease = LeaseReport(why, self.clock() + seconds)
+        self.leases.append(lease)
+        self._tell_lease()
+        return lease
+
+    def end_lease(self, lease: LeaseReport) -> None:
+        """End a planned pause early; twice is once."""
+        if not any(kept is lease for kept in self.leases):
+            return
+        self.leases = [kept for kept in self.leases if kept is not lease]
+        self._tell_lease()
+
+    @property
+    def lease_until(self) -> float:
+        """When the last lease ends, in the clock's seconds; the past when none runs."""
+        return max((lease.until for lease in self.leases), default=float("-inf"))
+
+    def engine_died(self, why: str) -> None:
+        """Say that the engine of this process is gone: not ready, not live, for good."""
+        if self.system.died is not None:
+            return
+        death = EngineDied(self.clock(), why)
+        self.system = self.system._replace(died=death)
+        logger.error("engine died: %s", why)
+        for watched in tuple(self.endpoints.values()):
+            self.manager.tell(watched.target, death)
+        self.changed()
+
+    def drain(self) -> None:
+        """Say that no new work is wanted, and send no more canaries."""
+        self.system = self.system._replace(draining=True)
+        self.manager.pause()
+        self.changed()
+
+    def _tell_lease(self) -> None:
+        now = self.clock()
+        lease = self._lease(now) or Lease(now, now)
+        for target in self._targets():
+            self.manager.tell(target, lease)
+        self.changed()
+
+    def _lease(self, now: float) -> Lease | None:
+        self.leases = [lease for lease in self.leases if lease.until > now]
+        why = "; ".join(lease.why for lease in self.leases)
+        return Lease(now, self.lease_until, why) if self.leases else None
+
+    def _targets(self) -> Iterable[HealthCheckTarget]:
+        for watched in tuple(self.endpoints.values()):
+            yield watched.target
+            yield from watched.checks
+        yield from tuple(self.checks.values())
+
+    # --- what follows ------------------------------------------------------------------------
+
+    def health(self) -> list[EndpointHealth]:
+        """Return every endpoint as the fold sees it, by address."""
+        return [self.endpoints[address].health() for address in sorted(self.endpoints)]
+
+    def readiness(self, endpoints: list[EndpointHealth]) -> Readiness:
+        """Fold readiness."""
+        failing = tuple(n for n, check in self.checks.items() if not check.standing.verdict.ready)
+        return self.system.readiness(endpoints, failing)
+
+    def liveness(self, endpoints: list[EndpointHealth], readiness: Readiness) -> Liveness:
+        """Fold liveness."""
+        return self.system.liveness(endpoints, readiness, now=self.clock())
+
+    def report(self) -> Report:
+        """Take a snapshot of everything, after a look at what traffic shows."""
+        now = self.clock()
+        for target in tuple(self._targets()):
+            if seen := tuple(target.look(now)):
+                self.manager.tell(target, *seen)
+        endpoints = self.health()
+        readiness = self.readiness(endpoints)
+        return Report(
+            at=now,
+            readiness=readiness,
+            liveness=self.liveness(endpoints, readiness),
+            endpoints=tuple(endpoints),
+            checks=tuple(self._check_reports()),
+            holds=self.system.holds,
+            leases=tuple(lease for lease in self.leases if lease.until > now),
+            history=self.history.transitions,
+            forgotten=self.history.forgotten,
+            notes={str(a): one.notes() for a, one in self.endpoints.items() if one.notes},
+        )
+
+    def _check_reports(self) -> Iterable[CheckReport]:
+        for name, target in self.checks.items():
+            yield CheckReport(name, "process", target.standing)
+        for watched in self.endpoints.values():
+            for target in watched.checks:
+                owner = str(watched.address)
+                yield CheckReport(target.name, owner, target.standing)
+
+    def _judged(self, target: HealthCheckTarget, before: Verdict) -> None:
+        after = target.standing.verdict
+        at = after.evidence.at
+        detail = told_of(target.standing, at)
+        self.history.add(
+            Transition(at, target.name, before.status, after.status, after.reason, detail)
+        )
+        level = logging.INFO if after.ready else logging.WARNING
+        logger.log(
+            level,
+            "%s: %s (%s) -> %s (%s): %s",
+            target.name,
+            before.status,
+            before.reason,
+            after.status,
+            after.reason,
+            detail,
+        )
+        self.changed()
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the rules that the settings give to every endpoint."""
+    return Rules(
+        wait=settings.canary_wait_time,
+        deadline=settings.health_check_request_timeout,
+        stall=settings.health_check_busy_stall,
+        hang=settings.hang_budget,
+        failure_threshold=settings.failure_threshold,
+        success_threshold=settings.success_threshold,
+        jitter=settings.canary_jitter,
+    )

@@ -1,0 +1,73 @@
+"""A canary through a handler: the whole stream is read, and its tokens are counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias
+
+from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, EngineDied
+from serinus.errors import excerpt
+from serinus.runtime.answers import error_in, tokens_in
+from serinus.runtime.context import Context
+
+__all__ = ["Handler", "ask_handler", "death_in"]
+
+Handler: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
+"""A handler in its two-argument form."""
+
+_DEATHS = frozenset({"EngineDeadError", "EngineDiedError"})
+"""Exceptions by which engines say that they are gone (vLLM's is EngineDeadError)."""
+
+
+async def ask_handler(
+    handler: Handler, payload: dict[str, Any], clock: Callable[[], float]
+) -> tuple[CanaryPassed | CanaryFailed | EngineDied, ...]:
+    """Send the payload through the handler; the caller keeps the deadline by cancelling."""
+    sent = clock()
+    first = None
+    tokens = items = 0
+    stream = handler(_fresh(payload), Context(is_canary=True))
+    try:
+        async for item in stream:
+            if first is None:
+                first = clock() - sent
+            error = error_in(item)
+            if error is not None:
+                return (CanaryFailed(clock(), sent, CanaryFault.ERROR_ITEM, error),)
+            items += 1
+            tokens += tokens_in(item)
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises is evidence
+        detail = f"{type(error).__name__}: {excerpt(error)}"
+        failed = CanaryFailed(clock(), sent, CanaryFault.RAISED, detail)
+        return (failed, EngineDied(failed.at, detail)) if death_in(error) else (failed,)
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+    now = clock()
+    if first is None or not tokens:
+        detail = f"{items} item(s), no token"
+        return (CanaryFailed(now, sent, CanaryFault.EMPTY, detail),)
+    return (CanaryPassed(now, first, now - sent, tokens),)
+
+
+def _fresh(payload: Any) -> Any:
+    """Copy dicts and lists all the way down: a handler may change its request, not the next one."""
+    if isinstance(payload, dict):
+        return {
+            key: _fresh(value) if isinstance(value, dict | list) else value
+            for key, value in payload.items()
+        }
+    return [_fresh(value) if isinstance(value, dict | list) else value for value in payload]
+
+
+def death_in(error: BaseException) -> bool:
+    """Say whether an exception is an engine's own word that it is dead, chained causes included."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return False
+        if any(kind.__name__ in _DEATHS for kind in type(seen).__mro__):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

@@ -1,0 +1,188 @@
+"""An endpoint of the library: a handler that is served, watched and accounted for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import EngineDied
+from serinus.core.marker import HEALTH_CHECK_KEY
+from serinus.errors import LifecycleError, SettingsError, excerpt
+from serinus.runtime.board import Board
+from serinus.runtime.callables import gives_stream
+from serinus.runtime.checks import Check, as_question
+from serinus.runtime.context import Context
+from serinus.runtime.served import Served
+from serinus.settings import Settings
+
+__all__ = ["Endpoint", "PayloadLike"]
+
+if TYPE_CHECKING:
+    from serinus.payloads import HealthCheckPayload
+
+PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
+
+
+class Endpoint:
+    """One address of a runtime. Made by `runtime.endpoint("namespace.component.endpoint")`."""
+
+    def __init__(
+        self,
+        address: EndpointAddress,
+        *,
+        board: Board,
+        served: dict[EndpointAddress, Served],
+        drained: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.address = address
+        self._board = board
+        self._served = served
+        self._drained = drained
+
+    async def serve_endpoint(
+        self,
+        handler: Callable[..., AsyncIterator[Any]],
+        graceful_shutdown: bool = True,  # noqa: FBT001, FBT002 - the reference's signature
+        metrics_labels: list[tuple[str, str]] | None = None,
+        health_check_payload: PayloadLike | None = None,
+    ) -> None:
+        """Serve the handler until the runtime has drained, then withdraw it.
+
+        `handler(request)` or `handler(request, context)` is an async generator function.
+        `graceful_shutdown` false: draining does not wait for its requests. `health_check_payload`
+        is the canary's request; without one the endpoint is ready as soon as it is served. The
+        settings' payload overrides a HealthCheckPayload, and never a plain mapping.
+        Raises SettingsError for a handler, payload or labels of another kind, LifecycleError if
+        the address is served already.
+        """
+        await self.register(
+            handler,
+            graceful_shutdown=graceful_shutdown,
+            metrics_labels=metrics_labels,
+            health_check_payload=health_check_payload,
+        )
+        try:
+            await self._drained()
+        finally:
+            await self.withdraw()
+
+    async def register(
+        self,
+        handler: Callable[..., AsyncIterator[Any]],
+        *,
+        graceful_shutdown: bool = True,
+        metrics_labels: list[tuple[str, str]] | None = None,
+        health_check_payload: PayloadLike | None = None,
+    ) -> None:
+        """Begin to serve the handler, and return; the rest as `serve_endpoint`."""
+        takes_context = _takes_context(handler)
+        payload = _payload(health_check_payload, self._board.settings)
+        labels = _labels(metrics_labels)
+        if self._board.system.draining:
+            raise LifecycleError(f"endpoint {self.address}: the runtime is draining")
+        self._served[self.address] = Served(
+            self._board,
+            self.address,
+            handler,
+            takes_context=takes_context,
+            payload=payload,
+            graceful=graceful_shutdown,
+            labels=labels,
+        )
+
+    async def withdraw(self) -> None:
+        """Stop serving; requests in flight go on to their end. Twice is once."""
+        served = self._served.pop(self.address, None)
+        if served is not None:
+            self._board.unwatch(served.watched)
+
+    def stream(self, request: Any, context: Context | None = None) -> AsyncGenerator[Any, None]:
+        """Send a user's request through the handler; what it yields comes out unchanged.
+
+        Chunks, errors and cancellations become evidence. Raises LifecycleError while the endpoint
+        is not served.
+        """
+        served = self._served.get(self.address)
+        if served is None:
+            raise LifecycleError(f"endpoint {self.address} is not served")
+        return served.stream(request, context or Context())
+
+    def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
+        """Add a custom check: the endpoint is ready only while it passes.
+
+        `check` is an async callable; False or an exception fails it. It is asked every `interval`
+        seconds and has `timeout` seconds. It ends when the endpoint is withdrawn.
+        """
+        served = self._served.get(self.address)
+        if served is None:
+            raise LifecycleError(f"endpoint {self.address} is not served: no check can be added")
+        question = as_question(name, check, self._board.clock)
+        self._board.add_check(
+            name, question, interval=interval, timeout=timeout, owner=served.watched
+        )
+
+    def died(self, why: str) -> None:
+        """Say that the engine behind this endpoint is gone."""
+        served = self._served.get(self.address)
+        if served is not None:
+            self._board.tell(served.watched.target, EngineDied(self._board.clock(), why))
+
+
+def _takes_context(handler: Callable[..., AsyncIterator[Any]]) -> bool:
+    """Say whether a handler wants a second argument. Raises SettingsError for another kind."""
+    if not gives_stream(handler):
+        raise SettingsError(
+            f"handler {excerpt(getattr(handler, '__qualname__', handler))}: is not an async "
+            "generator function; accepted: 'async def handler(request)' or "
+            "'async def handler(request, context)' with a yield in it"
+        )
+    signature = inspect.signature(handler)
+    if _fits(signature, 2):
+        return _is_for_context(list(signature.parameters.values())[:2][-1])
+    if _fits(signature, 1):
+        return False
+    raise SettingsError(
+        f"handler {excerpt(getattr(handler, '__qualname__', handler))}: takes {signature}; "
+        "accepted: (request) or (request, context)"
+    )
+
+
+def _fits(signature: inspect.Signature, arguments: int) -> bool:
+    try:
+        signature.bind(*[object()] * arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_for_context(second: inspect.Parameter) -> bool:
+    """Say whether a second parameter is meant for the context: an option with a default is not."""
+    return second.default is inspect.Parameter.empty or second.name in {"context", "ctx"}
+
+
+def _payload(given: PayloadLike | None, settings: Settings) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    payload = given if isinstance(given, Mapping) else _under(settings, given)
+    if not isinstance(payload, Mapping):
+        raise SettingsError(
+            f"health_check_payload {excerpt(given)}: is a {type(given).__name__}; "
+            "accepted: a mapping or a HealthCheckPayload"
+        )
+    return {**payload, HEALTH_CHECK_KEY: True}
+
+
+def _under(settings: Settings, given: object) -> object:
+    under = getattr(given, "under", None)  # a HealthCheckPayload, which not everyone imports
+    return under(settings) if callable(under) else given
+
+
+def _labels(given: list[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple((str(name), str(value)) for name, value in given or ())
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"metrics_labels {excerpt(given)}: accepted: a list of (name, value) pairs"
+        ) from None

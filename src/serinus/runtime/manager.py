@@ -1,0 +1,312 @@
+"""One scheduler for all canaries.
+
+It asks what is due (`core.pacing`), sends it, reads the outcome, and folds it into the target's
+standing. It holds no rule of judgement. At most one canary of a target is in flight; one that is
+out of time is cancelled and waited for, and until it has ended there is no second on top of it:
+meanwhile traffic is still looked at, and a canary that would be due counts as stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+from serinus.core.evidence import (
+    CanaryFailed,
+    CanaryFault,
+    CanaryPassed,
+    CanaryUnknown,
+    Evidence,
+    Tick,
+)
+from serinus.core.pacing import Step, next_due, next_look
+from serinus.core.verdict import Verdict
+from serinus.errors import excerpt
+from serinus.runtime.agenda import SLACK, Agenda
+from serinus.runtime.loop_watch import LoopWatch
+from serinus.runtime.target import HealthCheckTarget, Run
+
+__all__ = ["HealthCheckConfig", "HealthCheckManager"]
+
+logger = logging.getLogger("serinus")
+
+_OUTCOMES = (CanaryPassed, CanaryFailed, CanaryUnknown)
+
+_LOST_SHARE = 0.5
+"""Share of a canary's time that our own loop may have lost before the outcome means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheckConfig:
+    """How the manager behaves towards all targets. Durations are seconds."""
+
+    concurrency: int = 256
+    """Canaries in flight at once; further ones wait their turn, the longest due first.
+
+    A canary whose handler does not end gives its place to the others.
+    """
+    cancel_grace: float = 1.0
+    """How long the handler of a cancelled canary may take to end before it is reported."""
+    seed: int | None = None
+    """Of the jitter; None takes one from the system."""
+
+
+class HealthCheckManager:
+    """Sends canaries when they are due and keeps every target's standing.
+
+    `changed(target, before)` is called after each change of a verdict, `moved(target)` after one of
+    what liveness rests on (a hang, a death) that left the verdict as it was.
+    """
+
+    def __init__(
+        self,
+        config: HealthCheckConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        changed: Callable[[HealthCheckTarget, Verdict], None] = lambda _target, _before: None,
+        moved: Callable[[HealthCheckTarget], None] = lambda _target: None,
+    ) -> None:
+        self.config = config if config is not None else HealthCheckConfig()
+        self._clock = clock
+        self.watch = LoopWatch()
+        self._changed = changed
+        self._moved = moved
+        self._random = Random(self.config.seed)
+        self._targets: dict[HealthCheckTarget, None] = {}
+        self._waiting: dict[HealthCheckTarget, None] = {}
+        self._agenda = Agenda(self._attend, clock=clock, lost=lambda: self.watch.lost)
+        self._in_flight: set[Run] = set()
+        self._stuck: set[Run] = set()
+
+    def start(self) -> None:
+        """Begin, on the running loop; also after a stop."""
+        self.watch.start()
+        for target in self._targets:
+            self._schedule(target)
+        self._agenda.open()
+
+    async def stop(self) -> None:
+        """Send no more, cancel what is in flight, and wait for it within the cancel grace."""
+        self.pause()
+        for target in tuple(self._targets):
+            self.remove(target)
+        runs = self._in_flight | self._stuck
+        tasks = [run.task for run in runs if run.task is not None]
+        for run in runs:
+            self._cancel(run)
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=self.config.cancel_grace)
+            for task in stuck:
+                logger.error("%s does not end though it was cancelled", task.get_name())
+        self.watch.stop()
+
+    def pause(self) -> None:
+        """Send no more canaries; what is told is still folded."""
+        self._agenda.close()
+        self._waiting.clear()
+
+    @property
+    def in_flight(self) -> int:
+        """Canaries in flight, those whose handlers do not end included."""
+        return len(self._in_flight) + len(self._stuck)
+
+    def add(self, target: HealthCheckTarget) -> None:
+        """Watch a target from now on; its first canary goes out at once."""
+        self._targets[target] = None
+        self._schedule(target)
+
+    def remove(self, target: HealthCheckTarget) -> None:
+        """Forget a target; a canary in flight is cancelled."""
+        self._targets.pop(target, None)
+        self._waiting.pop(target, None)
+        self._agenda.drop(target)
+        if target.run is not None and not target.run.over:
+            self._give_up(target, target.run)
+
+    def tell(self, target: HealthCheckTarget, *told: Evidence) -> None:
+        """Fold evidence into a target's standing, in order, and plan what follows."""
+        self._fold(target, told)
+        if target in self._targets:
+            self._schedule(target)
+
+    def _fold(self, target: HealthCheckTarget, told: Iterable[Evidence]) -> None:
+        standing, rules = target.standing, target.rules
+        before, hung_since, died = standing.verdict, standing.hung_since, standing.died
+        for evidence in told:
+            standing = standing.after(evidence, rules)
+        target.standing = standing
+        target.alerted(not standing.verdict.ready or standing.suspected)
+        if standing.verdict is not before:
+            self._announce(target, before)
+        elif standing.hung_since != hung_since or standing.died is not died:
+            self._moved(target)
+
+    def _announce(self, target: HealthCheckTarget, before: Verdict) -> None:
+        try:
+            self._changed(target, before)
+        except Exception:
+            logger.exception("%s: its change of verdict could not be passed on", target.name)
+
+    def _look(self, target: HealthCheckTarget, now: float) -> tuple[Evidence, ...]:
+        try:
+            return tuple(target.look(now))
+        except Exception:
+            logger.exception("%s: its traffic cannot be looked at", target.name)
+            return ()
+
+    # --- what is due -------------------------------------------------------------------------
+
+    def _schedule(self, target: HealthCheckTarget) -> None:
+        now, early = self._clock(), self._random.random()
+        what = next_due if self._can_be_asked(target) else next_look
+        due = what(target.standing, target.rules, now=now, early=early)
+        self._agenda.plan(target, max(due.at, now))
+
+    def _can_be_asked(self, target: HealthCheckTarget) -> bool:
+        if target.run is not None:
+            return target.run in self._stuck and target.standing.verdict.ready
+        return target not in self._waiting
+
+    def _attend(self, target: HealthCheckTarget) -> None:
+        """Take a look at what traffic shows, then ask if that is still what is due."""
+        if target in self._targets:
+            now = self._clock()
+            seen = self._look(target, now)
+            if not seen and target.standing.busy:
+                seen = (Tick(now),)
+            self._fold(target, seen)
+            if not self._ask_if_due(target, now):
+                self._schedule(target)
+
+    def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
+        due = next_due(target.standing, target.rules, now=now, early=1.0)
+        if due.step is not Step.ASK or due.at > now + SLACK or not self._can_be_asked(target):
+            return False
+        self._agenda.drop(target)
+        if target.run is not None:
+            since = target.standing.asked_at
+            sent = target.run.sent if since is None else since
+            self.tell(target, CanaryFailed(now, sent, CanaryFault.STUCK))
+        elif len(self._in_flight) < self.config.concurrency:
+            self._send(target)
+        else:
+            self._waiting[target] = None
+        return True
+
+    def _admit(self) -> None:
+        """Give the places that are free to those who wait."""
+        while self._waiting and len(self._in_flight) < self.config.concurrency:
+            target = next(iter(self._waiting))
+            del self._waiting[target]
+            self._attend(target)
+
+    # --- one canary --------------------------------------------------------------------------
+
+    def _send(self, target: HealthCheckTarget) -> None:
+        loop, now = asyncio.get_running_loop(), self._clock()
+        run = Run(sent=now, lost_before=self.watch.lost)
+        target.run = run
+        target.counts.sent += 1
+        self._in_flight.add(run)
+        run.timer = loop.call_later(target.rules.deadline, self._out_of_time, target, run)
+        run.task = loop.create_task(self._ask(target, run), name=f"canary {target.name}")
+        run.task.add_done_callback(lambda task: self._ended(target, run, task))
+
+    async def _ask(self, target: HealthCheckTarget, run: Run) -> None:
+        answer: tuple[Evidence, ...]
+        try:
+            answer = tuple(await target.ask())
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is evidence
+            detail = f"{type(error).__name__}: {excerpt(error)}"
+            answer = (CanaryFailed(self._clock(), run.sent, CanaryFault.RAISED, detail),)
+        if not run.over:
+            self._settle(target, run, answer)
+
+    def _settle(self, target: HealthCheckTarget, run: Run, answer: tuple[Evidence, ...]) -> None:
+        """Fold an outcome, after what traffic has shown since the canary was sent."""
+        run.over = True
+        now = self._clock()
+        conclusive = self._count(target, answer)
+        self.tell(target, *self._look(target, now), *answer)
+        if not conclusive:
+            due = next_due(target.standing, target.rules, now=now, early=1.0)
+            if due.step is Step.ASK and due.at <= now:
+                self.tell(target, CanaryUnknown(now, "asking brought nothing"))
+
+    def _out_of_time(self, target: HealthCheckTarget, run: Run) -> None:
+        if run.over:
+            return
+        now = self._clock()
+        outcome: Evidence = CanaryFailed(now, run.sent, CanaryFault.TIMEOUT)
+        lost = self.watch.lost - run.lost_before
+        if lost > target.rules.deadline * _LOST_SHARE:
+            outcome = CanaryUnknown(now, f"our own event loop lost {lost:.2f} s")
+        self._give_up(target, run)
+        self._settle(target, run, (outcome,))
+
+    def _give_up(self, target: HealthCheckTarget, run: Run) -> None:
+        """Cancel a canary whose outcome is settled, and see to it that its handler ends."""
+        run.over = True
+        self._cancel(run)
+        loop, grace = asyncio.get_running_loop(), self.config.cancel_grace
+        run.timer = loop.call_later(grace, self._does_not_end, target, run)
+
+    def _cancel(self, run: Run) -> None:
+        if run.timer is not None:
+            run.timer.cancel()
+        if run.task is not None:
+            run.task.cancel()
+
+    def _does_not_end(self, target: HealthCheckTarget, run: Run) -> None:
+        if run.task is None or run.task.done():
+            return
+        self._in_flight.discard(run)
+        self._stuck.add(run)
+        logger.error("%s: a canary does not end though it was cancelled", target.name)
+        if target in self._targets:
+            now = self._clock()
+            failed = CanaryFailed(now, run.sent, CanaryFault.STUCK)
+            self.tell(target, *self._look(target, now), failed)
+        self._admit()
+
+    def _ended(self, target: HealthCheckTarget, run: Run, task: asyncio.Task[None]) -> None:
+        if run.timer is not None:
+            run.timer.cancel()
+        self._in_flight.discard(run)
+        self._stuck.discard(run)
+        target.run = None
+        error = None if task.cancelled() else task.exception()
+        if not run.over:
+            detail = "its handler raised a cancellation that nobody asked for"
+            if error is not None:
+                detail = f"{type(error).__name__}: {excerpt(error)}"
+            failed = CanaryFailed(self._clock(), run.sent, CanaryFault.RAISED, detail)
+            self._settle(target, run, (failed,))
+        elif error is not None:
+            logger.error("%s: an outcome cannot be told", target.name, exc_info=error)
+            self.tell(target, CanaryUnknown(self._clock(), "its outcome cannot be told"))
+        if target in self._targets:
+            self._schedule(target)
+        self._admit()
+
+    def _count(self, target: HealthCheckTarget, answer: tuple[Evidence, ...]) -> bool:
+        """Count the outcomes in an answer, and say whether there was one."""
+        counts = target.counts
+        told = False
+        for evidence in answer:
+            if isinstance(evidence, CanaryPassed):
+                counts.passed += 1
+                counts.seconds += evidence.total
+            elif isinstance(evidence, CanaryFailed):
+                counts.failed += 1
+            elif isinstance(evidence, CanaryUnknown):
+                counts.unknown += 1
+            else:
+                continue
+            told = True
+        counts.sent -= not told  # there was no point in a canary, and none went out
+        return told

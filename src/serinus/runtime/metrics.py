@@ -1,0 +1,228 @@
+"""The board in Prometheus text: our own metrics, and the reference's where they mean the same.
+
+Rendered when someone scrapes, on the worker's loop. Canaries and users' requests are counted apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import RequestFault
+from serinus.runtime.board import Board, Watched
+from serinus.runtime.traffic import BUCKETS, Traffic
+from serinus.status import Exposition, HistogramLabels, labels
+
+__all__ = ["render"]
+
+_REFERENCE_ERRORS = {
+    RequestFault.CLIENT: "invalid_message",
+    RequestFault.SERVER: "generate",
+    RequestFault.TIMEOUT: "response_stream",
+    RequestFault.TRANSPORT: "response_stream",
+}
+"""The reference counts errors by the place where they were met; these are the nearest places."""
+
+
+def render(board: Board, served: Mapping[EndpointAddress, Any]) -> bytes:
+    """Render everything; `served` has the accounts (`.traffic`, `.labels`) of the endpoints."""
+    text = Exposition()
+    _process(text, board)
+    _endpoints(text, board)
+    accounts = [(address, one.traffic, dict(one.labels)) for address, one in served.items()]
+    if accounts:
+        _traffic(text, accounts)
+        _reference(text, accounts, board.clock() - board.started)
+    return text.render()
+
+
+def _process(text: Exposition, board: Board) -> None:
+    endpoints = board.health()
+    readiness = board.readiness(endpoints)
+    liveness = board.liveness(endpoints, readiness)
+    rule = labels({"rule": str(readiness.rule)})
+    text.gauge("serinus_ready", "1 if traffic may come here.", [(rule, int(readiness.ready))])
+    reason = labels({"reason": str(liveness.reason)})
+    text.gauge("serinus_live", "0 if a restart would help.", [(reason, int(liveness.live))])
+    text.gauge(
+        "serinus_holds",
+        "Holds by which the owner withholds readiness.",
+        [("", len(board.system.holds))],
+    )
+    now = board.clock()
+    left = max(board.lease_until - now, 0.0)
+    text.gauge("serinus_lease_seconds", "Seconds that a planned pause still lasts.", [("", left)])
+    text.counter(
+        "serinus_transitions_total", "Changes of verdicts so far.", [("", board.history.seen)]
+    )
+    text.gauge("serinus_canaries_in_flight", "Canaries in flight.", [("", board.manager.in_flight)])
+    text.counter(
+        "serinus_loop_lost_seconds_total",
+        "Seconds by which the worker's event loop came late.",
+        [("", board.manager.watch.lost)],
+    )
+
+
+def _endpoints(text: Exposition, board: Board) -> None:
+    watched = [board.endpoints[address] for address in sorted(board.endpoints)]
+    if not watched:
+        return
+    now = board.clock()
+    named = [(_address(one.address), one, one.health()) for one in watched]
+    text.gauge(
+        "serinus_endpoint_ready",
+        "1 if the endpoint is ready; the reason is a label.",
+        [
+            (_with(address, reason=str(health.reason)), int(health.ready))
+            for address, _, health in named
+        ],
+    )
+    text.gauge(
+        "serinus_endpoint_status_seconds",
+        "How long the endpoint has had its status.",
+        [(labels(address), now - one.target.standing.verdict.since) for address, one, _ in named],
+    )
+    text.gauge(
+        "serinus_endpoint_suspected",
+        "1 while a failure is being confirmed.",
+        [(labels(address), int(one.target.standing.suspected)) for address, one, _ in named],
+    )
+    text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))
+    text.counter(
+        "serinus_canary_seconds_total",
+        "Seconds that canaries took that passed.",
+        [(labels(address), one.target.counts.seconds) for address, one, _ in named],
+    )
+    text.counter(
+        "serinus_canary_faults_total",
+        "Canaries that failed while real output came: the payload is wrong.",
+        [(labels(address), one.target.standing.canary_faults) for address, one, _ in named],
+    )
+
+
+def _outcomes(
+    named: Iterable[tuple[dict[str, str], Watched, object]],
+) -> Iterable[tuple[str, float]]:
+    for address, one, _ in named:
+        counts = one.target.counts
+        yield _with(address, outcome="passed"), counts.passed
+        yield _with(address, outcome="failed"), counts.failed
+        yield _with(address, outcome="unknown"), counts.unknown
+
+
+_Account = tuple[EndpointAddress, Traffic, dict[str, str]]
+
+
+def _traffic(text: Exposition, accounts: list[_Account]) -> None:
+    named = [(_address(address) | extra, traffic) for address, traffic, extra in accounts]
+    text.gauge(
+        "serinus_requests_in_flight",
+        "Users' requests in flight.",
+        [(labels(address), traffic.in_flight) for address, traffic in named],
+    )
+    text.counter(
+        "serinus_requests_total",
+        "Users' requests begun.",
+        [(labels(a), t.started) for a, t in named],
+    )
+    text.counter(
+        "serinus_requests_finished_total",
+        "Users' requests that came to their own end.",
+        [(labels(address), traffic.finished) for address, traffic in named],
+    )
+    text.counter(
+        "serinus_request_failures_total",
+        "Users' requests that failed, by whose fault it was.",
+        [
+            (_with(address, fault=str(fault)), traffic.errors.get(fault, 0))
+            for address, traffic in named
+            for fault in RequestFault
+        ],
+    )
+    text.counter(
+        "serinus_request_cancellations_total",
+        "Users' requests that were cancelled.",
+        [(labels(address), traffic.cancelled) for address, traffic in named],
+    )
+    text.counter(
+        "serinus_chunks_total",
+        "Good chunks of users' requests that have ended.",
+        [(labels(address), traffic.chunks) for address, traffic in named],
+    )
+
+
+def _reference(text: Exposition, accounts: list[_Account], uptime: float) -> None:
+    worker = {"worker_id": str(os.getpid())}
+    named = [
+        (
+            {
+                "dynamo_namespace": address.namespace,
+                "dynamo_component": address.component,
+                "dynamo_endpoint": address.endpoint,
+                **worker,
+                **extra,
+            },
+            traffic,
+        )
+        for address, traffic, extra in accounts
+    ]
+    prefix = "dynamo_component"
+    text.gauge(f"{prefix}_uptime_seconds", "Seconds since the start.", [(labels(worker), uptime)])
+    text.gauge(
+        f"{prefix}_inflight_requests",
+        "Users' requests in flight.",
+        [(labels(address), traffic.in_flight) for address, traffic in named],
+    )
+    text.counter(
+        f"{prefix}_requests_total",
+        "Users' requests begun.",
+        [(labels(address), traffic.started) for address, traffic in named],
+    )
+    text.counter(
+        f"{prefix}_cancellation_total",
+        "Users' requests that were cancelled.",
+        [(labels(address), traffic.cancelled) for address, traffic in named],
+    )
+    text.counter(
+        f"{prefix}_errors_total",
+        "Users' requests that failed.",
+        [
+            (_with(address, error_type=kind), count)
+            for address, traffic in named
+            for kind, count in _reference_errors(traffic).items()
+        ],
+    )
+    text.histogram(
+        f"{prefix}_request_duration_seconds",
+        "Seconds that users' requests took.",
+        [
+            (
+                HistogramLabels(labels(address), BUCKETS),
+                traffic.durations or [0] * (len(BUCKETS) + 1),
+                traffic.duration_sum,
+            )
+            for address, traffic in named
+        ],
+    )
+
+
+def _reference_errors(traffic: Traffic) -> dict[str, int]:
+    errors: dict[str, int] = {}
+    for fault, count in traffic.errors.items():
+        kind = _REFERENCE_ERRORS[fault]
+        errors[kind] = errors.get(kind, 0) + count
+    return errors
+
+
+def _address(address: EndpointAddress) -> dict[str, str]:
+    return {
+        "namespace": address.namespace,
+        "component": address.component,
+        "endpoint": address.endpoint,
+    }
+
+
+def _with(address: dict[str, str], **more: str) -> str:
+    return labels(address | more)

@@ -1,0 +1,88 @@
+"""A handler while it is served: what the board asks, and where users' requests go through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import Evidence, Progress, RequestFailed
+from serinus.runtime.board import Board, Watched
+from serinus.runtime.canary import ask_handler
+from serinus.runtime.context import Context
+from serinus.runtime.target import Answer
+from serinus.runtime.traffic import Traffic, accounted
+
+__all__ = ["Served"]
+
+
+class Served:
+    """One handler at one address, from its registration to its withdrawal.
+
+    `payload` None means that it has no canary. `graceful`: draining waits for its requests.
+    """
+
+    __slots__ = (
+        "_board",
+        "_handler",
+        "_payload",
+        "_takes_context",
+        "graceful",
+        "labels",
+        "traffic",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        board: Board,
+        address: EndpointAddress,
+        handler: Callable[..., AsyncIterator[Any]],
+        *,
+        takes_context: bool,
+        payload: dict[str, Any] | None,
+        graceful: bool,
+        labels: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._board = board
+        self._handler = handler
+        self._takes_context = takes_context
+        self._payload = payload
+        self.graceful = graceful
+        self.labels = labels
+        self.traffic = Traffic(board.clock, self._witness)
+        self.watched: Watched = board.watch(
+            address,
+            payload=payload is not None,
+            ask=self._ask,
+            look=self._look,
+            alerted=self._alerted,
+        )
+
+    def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:
+        """Send a user's request through the handler, and keep the account of it."""
+        return accounted(self.traffic, self._answer(request, context))
+
+    def _answer(self, request: Any, context: Context) -> AsyncIterator[Any]:
+        return self._handler(request, context) if self._takes_context else self._handler(request)
+
+    async def _ask(self) -> Answer:
+        return await ask_handler(self._answer, self._payload or {}, self._board.clock)
+
+    def _look(self, now: float) -> tuple[Evidence, ...]:
+        load = self.traffic.load(now, before=self.watched.target.standing.pending)
+        seen = (load, self.traffic.progress())
+        return tuple(evidence for evidence in seen if evidence is not None)
+
+    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
+        self.traffic.alert = alert
+
+    def _witness(self, evidence: Progress | RequestFailed) -> None:
+        watched = self.watched
+        if self._board.endpoints.get(watched.address) is not watched:
+            return  # withdrawn, or served anew by another handler
+        if isinstance(evidence, Progress):
+            self._board.tell(watched.target, evidence)
+        elif not watched.target.standing.suspect:  # one is enough until it has been asked about
+            # after a look, or it would be judged by how long ago the last one was
+            self._board.tell(watched.target, *self._look(evidence.at), evidence)

@@ -1,0 +1,77 @@
+"""What the manager watches: anything that can be asked, and has a standing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias
+
+from serinus.core.evidence import Evidence, Registered
+from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
+
+__all__ = ["Answer", "CanaryCount", "HealthCheckTarget", "Run"]
+
+Answer: TypeAlias = Iterable[Evidence]
+"""What asking brought. One who found that there is no point in a canary now (users' work, a port
+that is closed) brings that instead, as Load or Loading, and no canary is counted."""
+
+
+class Run:
+    """One canary in flight: its task, its timer, and whether its outcome is known."""
+
+    __slots__ = ("lost_before", "over", "sent", "task", "timer")
+
+    def __init__(self, *, sent: float, lost_before: float) -> None:
+        self.sent = sent
+        self.lost_before = lost_before
+        self.over = False
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class CanaryCount:
+    """How many canaries ended how, and the seconds that good ones took."""
+
+    __slots__ = ("failed", "passed", "seconds", "sent", "unknown")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.passed = 0
+        self.failed = 0
+        self.unknown = 0
+        self.seconds = 0.0
+
+
+class HealthCheckTarget:
+    """An endpoint or a custom check as the manager sees it.
+
+    `ask` sends one canary and returns its outcome as evidence; it may raise, which is a failed
+    canary too. `look` returns what traffic has shown since the last look, its Load first (it says
+    how silent the work is, by which the rest is judged), and never blocks.
+    """
+
+    __slots__ = ("alerted", "ask", "counts", "due_at", "look", "name", "rules", "run", "standing")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        rules: Rules,
+        registered: Registered,
+        ask: Callable[[], Awaitable[Answer]],
+        look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
+        alerted: Callable[[bool], None] = lambda _alert: None,
+    ) -> None:
+        self.name = name
+        self.rules = rules
+        self.standing = Standing.of(registered)
+        self.ask = ask
+        self.look = look
+        self.alerted = alerted
+        self.counts = CanaryCount()
+        self.run: Run | None = None
+        self.due_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<target {self.name}: {self.standing.verdict.reason}>"

@@ -1,0 +1,202 @@
+"""The account of one endpoint's real traffic, kept on the path of every chunk.
+
+A chunk costs a few attribute writes and one reading of the clock (benchmarks/chunk_cost.py). The
+manager turns the account into evidence when it looks; only while an endpoint is in doubt (`alert`)
+is it told at once.
+
+Silence is the time in which a handler owed a chunk and no stream went on. It adds up over requests
+that are given up one after the other; a rest between them does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
+from serinus.errors import excerpt
+from serinus.runtime.answers import TELLING_KEYS, error_in, looks_bad, status_of
+
+__all__ = ["BUCKETS", "Traffic", "accounted", "blame"]
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+"""Upper bounds of the duration histogram, in seconds; the last bucket beyond is open."""
+
+_NOT_YET = float("-inf")
+
+
+class Traffic:
+    """What an endpoint's users saw. Times are of `clock`, in seconds."""
+
+    __slots__ = (
+        "alert",
+        "awaiting",
+        "cancelled",
+        "chunks",
+        "clock",
+        "duration_sum",
+        "durations",
+        "errors",
+        "finished",
+        "first_at",
+        "flow_at",
+        "idle_since",
+        "in_flight",
+        "started",
+        "told_at",
+        "waiting_since",
+        "witness",
+    )
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        witness: Callable[[Progress | RequestFailed], None],
+    ) -> None:
+        self.clock = clock
+        self.witness = witness
+        self.alert = True
+        self.in_flight = 0
+        self.awaiting = 0
+        self.waiting_since = self.idle_since = clock()
+        self.first_at = _NOT_YET
+        self.flow_at = _NOT_YET
+        self.told_at = _NOT_YET
+        self.chunks = 0
+        self.started = 0
+        self.finished = 0
+        self.cancelled = 0
+        self.errors: dict[RequestFault, int] = {}
+        self.durations: list[int] | None = None
+        self.duration_sum = 0.0
+
+    @property
+    def seen_at(self) -> float:
+        """When the newest proof came: a good chunk, or the good end of a stream."""
+        return max(self.first_at, self.flow_at)
+
+    def progress(self) -> Progress | None:
+        """Return the newest good chunk as evidence, once."""
+        seen_at = self.seen_at
+        if seen_at <= self.told_at:
+            return None
+        self.told_at = seen_at
+        return Progress(seen_at, flow=False)
+
+    def load(self, now: float, *, before: int | None = None) -> Load | None:
+        """Return the work in flight: streams whose handler owes the next chunk.
+
+        Its `flow_at` is as long ago as the silence has lasted. None if there was none `before`
+        and there is none now.
+        """
+        if before == 0 and not self.awaiting:
+            return None
+        return Load(now, self.awaiting, max(self.flow_at, self.waiting_since))
+
+    def waits(self, now: float) -> None:
+        """Count one more stream whose handler owes a chunk."""
+        if not self.awaiting:  # the silence goes on from where it stood when the rest began
+            silent_from = max(self.waiting_since, self.flow_at)
+            self.waiting_since = silent_from + (now - self.idle_since)
+        self.awaiting += 1
+
+    def failed(self, fault: RequestFault, detail: str) -> None:
+        """Count a failed request, and tell of it."""
+        self.errors[fault] = self.errors.get(fault, 0) + 1
+        if fault is RequestFault.CLIENT:
+            self.waiting_since = self.clock()  # a refusal proves nothing, and is no silence
+        self.witness(RequestFailed(self.clock(), fault, detail))
+
+    def went_well(self, now: float) -> None:
+        """Note that a request with output came to its end, which is flow too."""
+        self.flow_at = now
+        if self.alert:
+            self.told_at = now
+            self.witness(Progress(now))
+
+    def ended(self, seconds: float) -> None:
+        """Count the duration of a request, good or bad."""
+        if self.durations is None:
+            self.durations = [0] * (len(BUCKETS) + 1)
+        self.durations[bisect_left(BUCKETS, seconds)] += 1
+        self.duration_sum += seconds
+
+
+async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    """Pass a handler's stream on, unchanged, and keep the account of it."""
+    clock = traffic.clock
+    plain = TELLING_KEYS.isdisjoint
+    began = clock()
+    good = 0
+    waiting = True
+    failure: Exception | None = None
+    traffic.started += 1
+    traffic.in_flight += 1
+    traffic.waits(began)
+    try:
+        async for item in stream:
+            now = clock()
+            waiting = False
+            traffic.awaiting = others = traffic.awaiting - 1
+            if not others:
+                traffic.idle_since = now
+            if (item.__class__ is dict and plain(item)) or not looks_bad(item):
+                if good:
+                    traffic.flow_at = now
+                else:
+                    traffic.first_at = now
+                good += 1
+                if traffic.alert:
+                    traffic.told_at = now
+                    traffic.witness(Progress(now, flow=good > 1))
+            else:
+                traffic.failed(_blame_item(item), error_in(item) or "")
+            yield item
+            waiting = True
+            others = traffic.awaiting
+            if not others:  # as in `waits`, which would cost a call a chunk
+                silent = traffic.waiting_since
+                if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs more than all of this
+                    silent = traffic.flow_at
+                traffic.waiting_since = silent + clock() - traffic.idle_since
+            traffic.awaiting = others + 1
+        traffic.finished += 1
+        if good:
+            traffic.went_well(clock())
+    except (asyncio.CancelledError, GeneratorExit):
+        traffic.cancelled += 1
+        raise
+    except Exception as error:
+        failure = error
+        raise
+    finally:
+        now = clock()
+        if waiting:
+            traffic.awaiting -= 1
+            if not traffic.awaiting:
+                traffic.idle_since = now
+        traffic.in_flight -= 1
+        if failure is not None:  # told when it is no longer in flight itself
+            traffic.failed(blame(failure), f"{type(failure).__name__}: {excerpt(failure)}")
+            failure = None  # it holds this frame, which holds it
+        traffic.chunks += good
+        traffic.ended(now - began)
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+def blame(error: BaseException) -> RequestFault:
+    """Say whose fault an exception of a handler is; engines raise ValueError for bad input."""
+    if isinstance(error, TimeoutError):
+        return RequestFault.TIMEOUT
+    if isinstance(error, OSError):
+        return RequestFault.TRANSPORT
+    return RequestFault.CLIENT if isinstance(error, ValueError) else RequestFault.SERVER
+
+
+def _blame_item(item: Any) -> RequestFault:
+    code = status_of(item)
+    client = code is not None and 400 <= code < 500 and code not in (408, 429)
+    return RequestFault.CLIENT if client else RequestFault.SERVER

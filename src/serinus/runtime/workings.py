@@ -1,0 +1,140 @@
+"""What works inside a `Runtime` while it is entered, put together and taken apart in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from serinus.core.address import EndpointAddress
+from serinus.runtime import metrics
+from serinus.runtime.board import Board
+from serinus.runtime.checks import Check, as_question
+from serinus.runtime.draining import Draining, SignalWatch
+from serinus.runtime.endpoint import Endpoint
+from serinus.runtime.engine_monitor import EngineMonitor
+from serinus.runtime.publisher import Publisher
+from serinus.runtime.served import Served
+from serinus.settings import Settings
+from serinus.status import SystemStatusServer
+
+__all__ = ["Workings"]
+
+logger = logging.getLogger("serinus")
+
+
+class Workings:
+    """The board, what publishes it, and the tasks around it. Made on the running loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        server: SystemStatusServer | None,
+        *,
+        handle_signals: bool,
+        clock: Callable[[], float],
+        seed: int | None,
+    ) -> None:
+        self.settings = settings
+        self.board = Board(settings, clock=clock, seed=seed)
+        self.publisher = Publisher(self.board, server)
+        self.board.changed = self.publisher.changed
+        self.served: dict[EndpointAddress, Served] = {}
+        self.draining = Draining(
+            began=self._begin_draining,
+            in_flight=self.in_flight,
+            grace=settings.drain_grace_period,
+            timeout=settings.drain_timeout,
+        )
+        self._server = server
+        self._signals = SignalWatch(self.draining.begin) if handle_signals else None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._engines: list[Any] = []
+
+    def start(self) -> None:
+        """Attach to the status server and begin to judge."""
+        if self._server is not None:
+            self._server.attach(
+                asyncio.get_running_loop(), metrics=self.metrics, details=self.publisher.details
+            )
+        self.board.manager.start()
+        if self._signals is not None:
+            self._signals.open()
+        self.publisher.publish()
+
+    async def close(self) -> None:
+        """Drain, then end everything; the status server is left, and has heard the last word."""
+        try:
+            await self.draining.finish()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.board.manager.stop()
+            await self._shut_engines()
+            self.publisher.publish()
+            self.publisher.close()
+            if self._signals is not None:
+                self._signals.close()
+            if self._server is not None:
+                self._server.detach()
+
+    def endpoint(self, address: str) -> Endpoint:
+        """Return the endpoint at an address."""
+        parsed = EndpointAddress.parse(address)
+        drained = self.draining.wait
+        return Endpoint(parsed, board=self.board, served=self.served, drained=drained)
+
+    def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
+        """Add a custom check of the process."""
+        question = as_question(name, check, self.board.clock)
+        self.board.add_check(name, question, interval=interval, timeout=timeout)
+
+    def monitor_engine(
+        self, engine: Any, *, interval: float | None, timeout: float | None, shutdown: bool
+    ) -> None:
+        """Watch an engine for its death; with `shutdown`, end it when the runtime closes."""
+        settings = self.settings
+        monitor = EngineMonitor(
+            engine,
+            died=self.board.engine_died,
+            interval=settings.engine_health_check_interval if interval is None else interval,
+            timeout=settings.engine_health_check_timeout if timeout is None else timeout,
+            max_failures=settings.engine_health_check_max_failures,
+        )
+        self.start_task(monitor.run(), name=f"monitor of {type(engine).__name__}")
+        if shutdown:
+            self._engines.append(engine)
+
+    def start_task(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a coroutine until the runtime closes; one that fails is reported at once."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def in_flight(self) -> int:
+        """Count the requests that draining waits for."""
+        return sum(one.traffic.in_flight for one in self.served.values() if one.graceful)
+
+    def metrics(self) -> bytes:
+        """Render the metrics."""
+        return metrics.render(self.board, self.served)
+
+    def _begin_draining(self) -> None:
+        self.board.drain()
+        self.publisher.publish()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=error)
+
+    async def _shut_engines(self) -> None:
+        limit = self.settings.engine_health_shutdown_timeout
+        for engine in self._engines:
+            try:
+                async with asyncio.timeout(limit):
+                    await asyncio.to_thread(engine.shutdown)
+            except Exception:
+                logger.exception("the engine's shutdown failed")

@@ -1,0 +1,360 @@
+"""Every setting, declared once: its field, its type, its default, and what is said about it.
+
+The declaration checks nothing: `Settings` (model.py) is this and checked. The reference page
+`docs/settings.md` and the flags are made from the rows here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from serinus.settings import words
+from serinus.settings.kinds import Fraction, Names, Seconds, Truth, Whole, Word
+from serinus.settings.table import Group, setting
+
+__all__ = ["Declaration"]
+
+MOMENT = Seconds(0.001)
+"""For waits and deadlines: zero would mean a loop without a pace, or a deadline already missed."""
+SPAN = Seconds(0)
+"""For spans that may be skipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """The fields of the settings. All durations are seconds."""
+
+    def __post_init__(self) -> None:
+        """Check nothing: `Settings` does."""
+
+    # The status port
+
+    system_port: int = setting(
+        -1,
+        Whole(None, 65535, accepted="a whole number up to 65535: 0 = a free port, negative = off"),
+        Group.PORT,
+        "The port that answers `/health`, `/live` and `/metrics`. Negative: none. 0: a free one.",
+        env=("DYN_SYSTEM_PORT",),
+        reference=("system_port",),
+        flag="--port",
+    )
+    system_host: str = setting(
+        "0.0.0.0",
+        words.HOST,
+        Group.PORT,
+        "The address to listen on; the kubelet probes the pod's.",
+        env=("DYN_SYSTEM_HOST",),
+        reference=("system_host",),
+        flag="--host",
+    )
+    system_socket: str | None = setting(
+        None,
+        words.SOCKET,
+        Group.PORT,
+        "A unix socket to listen on instead of a port.",
+        env=("SERINUS_STATUS_SOCKET",),
+        flag="--socket",
+    )
+    system_health_path: str = setting(
+        "/health",
+        words.URL_PATH,
+        Group.PORT,
+        "The path that answers readiness.",
+        env=("DYN_SYSTEM_HEALTH_PATH",),
+        reference=("system_health_path",),
+        flag="--health-path",
+    )
+    system_live_path: str = setting(
+        "/live",
+        words.URL_PATH,
+        Group.PORT,
+        "The path that answers liveness.",
+        env=("DYN_SYSTEM_LIVE_PATH",),
+        reference=("system_live_path",),
+        flag="--live-path",
+    )
+
+    # Readiness
+
+    system_starting_health_status: Literal["ready", "notready"] = setting(
+        "notready",
+        Word("ready", "notready"),
+        Group.READINESS,
+        "The process-wide status at the start; it decides while no endpoint does.",
+        env=("DYN_SYSTEM_STARTING_HEALTH_STATUS",),
+        reference=("starting_health_status", "system_starting_health_status"),
+        flag="--starting-health-status",
+    )
+    use_endpoint_health_status: tuple[str, ...] = setting(
+        (),
+        Names(),
+        Group.READINESS,
+        "The endpoints that must all be ready. Named here, they alone decide readiness.",
+        env=("DYN_SYSTEM_USE_ENDPOINT_HEALTH_STATUS",),
+        reference=("use_endpoint_health_status",),
+    )
+    failure_threshold: int = setting(
+        2,
+        Whole(1, 1000),
+        Group.READINESS,
+        "Failures in a row that turn an endpoint not ready. 1 is what the reference does.",
+    )
+    success_threshold: int = setting(
+        1,
+        Whole(1, 1000),
+        Group.READINESS,
+        "Successes in a row that turn it ready again.",
+    )
+    health_check_busy_stall: float = setting(
+        60.0,
+        MOMENT,
+        Group.READINESS,
+        "A busy endpoint without any progress for this long is not ready.",
+        env=("DYN_HEALTH_CHECK_BUSY_STALL",),
+        reference=("health_check_busy_stall", "health_check_busy_stall_secs"),
+    )
+    loop_stall: float = setting(
+        5.0,
+        MOMENT,
+        Group.READINESS,
+        "A worker whose event loop is blocked for this long is not ready.",
+    )
+
+    # Canaries
+
+    health_check_enabled: bool = setting(
+        default=False,
+        kind=Truth(),
+        group=Group.CANARIES,
+        meaning="Whether canaries are sent to endpoints that have a payload.",
+        env=("DYN_HEALTH_CHECK_ENABLED",),
+        reference=("health_check_enabled",),
+    )
+    canary_wait_time: float = setting(
+        10.0,
+        MOMENT,
+        Group.CANARIES,
+        "How long an endpoint may prove nothing before a canary is sent.",
+        env=("DYN_CANARY_WAIT_TIME",),
+        reference=("canary_wait_time", "canary_wait_time_secs"),
+    )
+    health_check_request_timeout: float = setting(
+        3.0,
+        MOMENT,
+        Group.CANARIES,
+        "The time a canary has for its whole answer (the reference: for its first item).",
+        env=("DYN_HEALTH_CHECK_REQUEST_TIMEOUT",),
+        reference=("health_check_request_timeout", "health_check_request_timeout_secs"),
+    )
+    health_check_payload: str | None = setting(
+        None,
+        words.PAYLOAD,
+        Group.CANARIES,
+        "The payload to send instead of the engine's own.",
+        env=("DYN_HEALTH_CHECK_PAYLOAD",),
+    )
+    lenient_payload: bool = setting(
+        default=False,
+        kind=Truth(),
+        group=Group.CANARIES,
+        meaning="Warn about a bad payload and use the engine's own, as the reference does, "
+        "instead of stopping.",
+    )
+    canary_jitter: float = setting(
+        0.1,
+        Fraction(0, 0.5),
+        Group.CANARIES,
+        "The share of the wait by which a canary may come earlier, so that a fleet spreads out.",
+    )
+    canary_concurrency: int = setting(
+        256,
+        Whole(1, 65536),
+        Group.CANARIES,
+        "The most canaries in flight at once, over all endpoints (one each).",
+    )
+    canary_cancel_grace: float = setting(
+        1.0,
+        SPAN,
+        Group.CANARIES,
+        "The time the handler of a cancelled canary has to end before it is reported.",
+    )
+
+    # Liveness
+
+    live_mode: Literal["serinus", "dynamo"] = setting(
+        "serinus",
+        Word("serinus", "dynamo"),
+        Group.LIVENESS,
+        "What `/live` answers: `serinus`, whether a restart would help; `dynamo`, the same as "
+        "`/health`, as the reference does.",
+    )
+    hang_budget: float = setting(
+        60.0,
+        MOMENT,
+        Group.LIVENESS,
+        "A hang proven for this long makes the worker not live.",
+    )
+    loop_budget: float = setting(
+        60.0,
+        MOMENT,
+        Group.LIVENESS,
+        "A worker whose event loop is blocked for this long is not live.",
+    )
+
+    # The engine's own health
+
+    engine_health_check_interval: float = setting(
+        2.0,
+        MOMENT,
+        Group.ENGINE,
+        "How often the engine's own check is asked.",
+        env=("DYN_ENGINE_HEALTH_CHECK_INTERVAL", "SGLANG_HEALTH_CHECK_INTERVAL"),
+    )
+    engine_health_check_timeout: float = setting(
+        30.0,
+        SPAN,
+        Group.ENGINE,
+        "The time it has to answer. 0: no limit.",
+        env=("DYN_ENGINE_HEALTH_CHECK_TIMEOUT", "SGLANG_HEALTH_CHECK_TIMEOUT"),
+    )
+    engine_health_check_max_failures: int = setting(
+        1,
+        Whole(1, 1000),
+        Group.ENGINE,
+        "Failures in a row after which the engine counts as dead.",
+        env=(
+            "SERINUS_ENGINE_HEALTH_CHECK_MAX_FAILURES",
+            "SGLANG_HEALTH_CHECK_MAX_FAILURES_BEFORE_SHUTDOWN",
+        ),
+    )
+    engine_health_shutdown_timeout: float = setting(
+        60.0,
+        MOMENT,
+        Group.ENGINE,
+        "The time a dead engine has to shut down before the process exits.",
+        env=("DYN_ENGINE_HEALTH_SHUTDOWN_TIMEOUT",),
+    )
+
+    # Draining and pauses
+
+    drain_grace_period: float = setting(
+        0.0,
+        SPAN,
+        Group.DRAINING,
+        "How long `draining` is shown at least, so that load balancers see it.",
+        env=("DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS",),
+    )
+    drain_timeout: float = setting(
+        30.0,
+        SPAN,
+        Group.DRAINING,
+        "The time that requests in flight have to finish.",
+        env=(
+            "DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT",
+            "DYN_RUNTIME_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",
+        ),
+    )
+    lease_max: float = setting(
+        3600.0,
+        MOMENT,
+        Group.DRAINING,
+        "The longest lease that an owner may take.",
+    )
+
+    # Limits of the status process
+
+    status_max_connections: int = setting(
+        1000,
+        Whole(1, 65536),
+        Group.LIMITS,
+        "The most connections at once; past it the oldest idle one is closed first.",
+    )
+    status_header_bytes: int = setting(
+        8192,
+        Whole(256, 1048576),
+        Group.LIMITS,
+        "The most bytes of a request's line and headers.",
+    )
+    status_header_timeout: float = setting(
+        10.0,
+        MOMENT,
+        Group.LIMITS,
+        "The time that a request's line and headers have to arrive.",
+    )
+    status_idle_timeout: float = setting(
+        75.0,
+        MOMENT,
+        Group.LIMITS,
+        "How long a connection may stay open without a request.",
+    )
+    status_linger: float = setting(
+        1.0,
+        SPAN,
+        Group.LIMITS,
+        "How long the status process still answers after its worker died.",
+    )
+
+    # Who may see details
+
+    status_details: Literal["local", "token", "off"] = setting(
+        "local",
+        Word("local", "token", "off"),
+        Group.DETAILS,
+        "Who may ask for `?verbose`: `local`, peers on loopback or the unix socket and whoever "
+        "has the token; `token`, only who has the token; `off`, nobody.",
+    )
+    status_token: str | None = setting(
+        None,
+        words.SECRET,
+        Group.DETAILS,
+        "The bearer token for details.",
+        secret=True,
+    )
+    status_token_file: str | None = setting(
+        None,
+        words.FILE,
+        Group.DETAILS,
+        "A file with the bearer token.",
+    )
+    history_size: int = setting(
+        256,
+        Whole(0, 65536),
+        Group.DETAILS,
+        "How many past changes of verdict are kept.",
+    )
+
+    # The sidecar
+
+    api_key: str | None = setting(
+        None,
+        words.SECRET,
+        Group.SIDECAR,
+        "The API key for the engine.",
+        secret=True,
+    )
+    api_key_file: str | None = setting(
+        None,
+        words.FILE,
+        Group.SIDECAR,
+        "A file with the API key.",
+    )
+    scrape_interval: float = setting(
+        1.0,
+        MOMENT,
+        Group.SIDECAR,
+        "How often the engine's metrics are read.",
+    )
+    model: str | None = setting(
+        None,
+        words.MODEL,
+        Group.SIDECAR,
+        "The model to ask; without it, the first that the engine lists.",
+    )
+    engine_death_notice: float = setting(
+        90.0,
+        SPAN,
+        Group.SIDECAR,
+        "How long a dead engine makes `/live` fail, for whoever restarts it; after that a new life "
+        "is awaited: live, not ready.",
+    )

@@ -1,0 +1,65 @@
+"""The texts that settings take: hosts, paths, secrets.
+
+Each check returns the text as it should be, or raises RefusedError.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FILE", "HOST", "MODEL", "PAYLOAD", "SECRET", "SOCKET", "URL_PATH"]
+
+from serinus.settings.kinds import RefusedError, Text
+
+SOCKET_BYTES = 107
+"""Linux keeps 108 bytes for the path of a unix socket, the last of them zero (unix(7))."""
+
+
+def _host(text: str) -> str:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if (
+        not bare
+        or not bare.isascii()
+        or not bare.isprintable()
+        or any(c in bare for c in " /[]@?#")
+    ):
+        raise RefusedError
+    return bare
+
+
+def _url_path(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or not text.isprintable():
+        raise RefusedError
+    if any(mark in text for mark in ' ?#"\\%'):
+        raise RefusedError
+    return text
+
+
+def _socket(text: str) -> str:
+    if len(text.encode(errors="surrogateescape")) > SOCKET_BYTES:
+        raise RefusedError
+    return text
+
+
+def _secret(text: str) -> str:
+    """Keep to what an HTTP header can carry: visible ASCII, no spaces."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise RefusedError
+    return text
+
+
+def _any(text: str) -> str:
+    return text
+
+
+HOST = Text(
+    "a host name or address to listen on, such as 0.0.0.0, :: or 127.0.0.1", _host, metavar="HOST"
+)
+URL_PATH = Text(
+    "a path that starts with '/', without spaces or any of ? # % \\ \"", _url_path, metavar="PATH"
+)
+SOCKET = Text(
+    f"the path of a unix socket, at most {SOCKET_BYTES} bytes long", _socket, metavar="PATH"
+)
+SECRET = Text("visible ASCII characters without spaces", _secret, metavar="SECRET")
+FILE = Text("the path of a file", _any, metavar="FILE")
+PAYLOAD = Text("a JSON object, or @ and the path of a file with one", _any, metavar="JSON")
+MODEL = Text("the name of a model", _any, metavar="NAME")

@@ -1,0 +1,151 @@
+"""What is done when an engine is in doubt: hear its own word, and put the last question.
+
+The engine's own `/health` is a witness: it decides nothing. Where it is free it is asked all the
+time, so that its "no" brings a canary at once (vLLM's says 503 as soon as its core is dead).
+Elsewhere it is asked only in doubt: SGLang's generates, which would look like users' work.
+
+The last question is one canary on top of users' work that has stood still for half of the stall
+budget. Its answer is no proof of that work. It settles whom to believe: if it passes and the page
+does not show its token, the page stands still and not the engine; if it passes and the page cannot
+show work in the middle of a request, work gets done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from serinus.core.evidence import CanaryPassed
+from serinus.core.verdict import Standing
+from serinus.engines import Engine
+from serinus.runtime.target import HealthCheckTarget
+from serinus.sidecar.asker import Asker, outcome_of
+from serinus.sidecar.client import EngineClient
+from serinus.sidecar.contact import ContactError
+from serinus.sidecar.life import Stage
+from serinus.sidecar.presence import Presence
+from serinus.sidecar.scraper import Scraper
+from serinus.sidecar.words import OwnHealth
+
+__all__ = ["Doubts"]
+
+logger = logging.getLogger("serinus")
+
+_PATIENCE = 2.0
+_PAGE_BYTES = 64 << 10
+_GLANCE = 0.5
+"""Seconds between two looks at whether there is any doubt; less where the stall budget is short."""
+_LOOKS = 20
+"""Looks within a stall budget, at the least."""
+
+
+class Doubts:
+    """Runs beside the canaries of one engine.
+
+    `passed` is told of a last question that passed and proves that work gets done, `unwell` of an
+    engine that says of itself that it is not well. `asking` is held by whoever sends a canary.
+    """
+
+    def __init__(
+        self,
+        target: HealthCheckTarget,
+        engine: Engine,
+        *,
+        client: EngineClient,
+        presence: Presence,
+        scraper: Scraper,
+        asker: Asker,
+        asking: asyncio.Lock,
+        passed: Callable[[CanaryPassed], None],
+        unwell: Callable[[OwnHealth], None],
+        health_interval: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.own_health: OwnHealth | None = None
+        self._target = target
+        self._engine = engine
+        self._client = client
+        self._presence = presence
+        self._scraper = scraper
+        self._asker = asker
+        self._asking = asking
+        self._passed = passed
+        self._unwell = unwell
+        self._health_interval = health_interval
+        self._clock = clock
+        self._asked_at = float("-inf")
+        self._accused = float("-inf")
+        """Since when the engine was not ready when its own word was last held against it."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two glances."""
+        return min(_GLANCE, self._target.rules.stall / _LOOKS)
+
+    async def glance(self) -> None:
+        """Do what doubt asks for now, if there is any."""
+        if not self._presence.askable() or self._presence.life.stage is Stage.DEAD:
+            return
+        standing, now = self._target.standing, self._clock()
+        if self._hears(standing, now):
+            before, self.own_health = self.own_health, await self._hear()
+            if self.own_health.ill and not (before and before.ill):
+                self._unwell(self.own_health)
+        self._compare(self.own_health)
+        model = self._presence.model
+        if model and self._stands_still(standing, now) and not self._asking.locked():
+            self._asked_at = now
+            await self._last_question(model)
+
+    def _hears(self, standing: Standing, now: float) -> bool:
+        doubted = not standing.verdict.ready or standing.suspected or self._engine.health_is_free
+        heard = self.own_health
+        return doubted and (heard is None or now - heard.at >= self._health_interval)
+
+    async def _hear(self) -> OwnHealth:
+        try:
+            page = await self._client.get(
+                self._engine.health_path, seconds=_PATIENCE, limit=_PAGE_BYTES
+            )
+        except ContactError as error:
+            return OwnHealth(self._clock(), None, error.detail)
+        return OwnHealth(self._clock(), page.status)
+
+    def _compare(self, own: OwnHealth | None) -> None:
+        """Say it once for each time that the engine calls itself well and is not ready."""
+        standing, verdict = self._target.standing, self._target.standing.verdict
+        if verdict.ready or standing.proven_at is None or verdict.since == self._accused:
+            return
+        if own is None or not own.well or own.at < verdict.since - self._health_interval:
+            return
+        self._accused = verdict.since
+        logger.warning(
+            "%s: not ready (%s), and the engine's own %s says %s",
+            self._target.name,
+            verdict.reason,
+            self._engine.health_path,
+            own,
+        )
+
+    def _stands_still(self, standing: Standing, now: float) -> bool:
+        rules = self._target.rules
+        stalls_at = standing.stalls_at(rules)
+        if stalls_at is None or standing.leased(now):
+            return False
+        pace = max(rules.deadline, rules.stall / 4)
+        return stalls_at - now <= rules.stall / 2 and now - self._asked_at >= pace
+
+    async def _last_question(self, model: str) -> None:
+        async with self._asking:
+            try:
+                async with asyncio.timeout(self._target.rules.deadline):
+                    exchange = await self._asker.ask(model, on_top=True)
+            except (TimeoutError, ContactError):
+                return  # the stall budget judges
+        outcome = outcome_of(exchange)
+        page = self._scraper.last
+        blind = page is None or not page.steady or bool(self._scraper.trouble)
+        if isinstance(outcome, CanaryPassed) and blind:
+            self._passed(outcome)

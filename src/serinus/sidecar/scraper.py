@@ -1,0 +1,94 @@
+"""Reads an engine's metrics page and tells what it says of users, our own canaries left out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from serinus.engines import Engine
+from serinus.engines.exposition import MAX_PAGE_BYTES, read_page
+from serinus.errors import EngineError
+from serinus.sidecar.client import EngineClient
+from serinus.sidecar.contact import ContactError, Trouble
+from serinus.sidecar.ledger import SHOWS_WITHIN, Ledger, Seen
+
+__all__ = ["Scraper"]
+
+_NO_PAGE = frozenset({404, 405, 501})
+_TRY_AGAIN = 60.0
+"""Seconds before a page that was not there is looked for again."""
+
+
+class Scraper:
+    """One page at a time: who asks while another is under way waits, and takes what that brought.
+
+    `heard` is called with each reading. `stall` is the stall budget. `ledger` is kept up by
+    whoever sends canaries.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        client: EngineClient,
+        *,
+        heard: Callable[[Seen], None],
+        stall: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # A page must have shown the last question (see `doubt`) before the stall budget is over.
+        self.ledger = Ledger(shows_within=min(SHOWS_WITHIN, stall / 4))
+        self.trouble = ""
+        """Why there was no reading last time; empty if there was."""
+        self.last: Seen | None = None
+        self._engine = engine
+        self._client = client
+        self._heard = heard
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._absent_until = float("-inf")
+
+    def has_page(self) -> bool:
+        """Whether there is a page, as far as is known."""
+        return self._engine.metrics_path is not None and self._clock() >= self._absent_until
+
+    def forget(self) -> None:
+        """Begin again, with another engine."""
+        self.ledger = self.ledger.anew()
+        self.trouble, self.last = "", None
+        self._absent_until = float("-inf")
+
+    async def read(self, *, seconds: float) -> Seen:
+        """Return a reading that was taken after this call began.
+
+        Raises EngineError if there is none: ContactError if the engine could not be spoken to.
+        """
+        wanted = self._clock()
+        try:
+            async with asyncio.timeout(seconds), self._lock:
+                if self.last is not None and self.last.at >= wanted and not self.trouble:
+                    return self.last
+                return await self._read(seconds)
+        except TimeoutError as error:
+            self.trouble = f"no metrics within {seconds:g} s"
+            raise ContactError(Trouble.SILENT, self.trouble) from error
+        except EngineError as error:
+            self.trouble = str(error)
+            raise
+
+    async def _read(self, seconds: float) -> Seen:
+        path = self._engine.metrics_path
+        if path is None:
+            raise EngineError("the engine has no metrics page")
+        began = self._clock()
+        page = await self._client.get(path, seconds=seconds, limit=MAX_PAGE_BYTES)
+        if page.status in _NO_PAGE:
+            self._absent_until = self._clock() + _TRY_AGAIN
+        if page.status != 200:
+            raise EngineError(f"no metrics page (HTTP {page.status})")
+        samples = read_page(page.body, names=self._engine.metric_names)
+        counters = self._engine.counters(samples)
+        self.ledger, seen = self.ledger.read(counters, began=began, at=self._clock())
+        self.trouble, self.last = "", seen
+        self._heard(seen)
+        return seen

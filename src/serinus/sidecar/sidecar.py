@@ -1,0 +1,120 @@
+"""The sidecar: a runtime, and a watch over each engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from serinus.errors import LifecycleError
+from serinus.runtime.draining import SignalWatch
+from serinus.runtime.runtime import Runtime
+from serinus.settings import Settings
+from serinus.sidecar.client import EngineClient, trusting
+from serinus.sidecar.credentials import Credentials
+from serinus.sidecar.targets import Target
+from serinus.sidecar.watch import EngineWatch
+
+__all__ = ["Sidecar"]
+
+logger = logging.getLogger("serinus")
+
+
+class Sidecar:
+    """Watches engines and answers `/health`, `/live` and `/metrics` for them. A context manager.
+
+    All of them must be ready. An engine that cannot be reached is loading, and no error.
+    `ca_file` has the authorities that certificates are checked against, the system's if None.
+    `handle_signals`: SIGTERM and SIGINT end it (`stopped` returns), a second one waits no longer.
+
+    Raises SettingsError if the key, the authorities or the port cannot be had.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        targets: Sequence[Target],
+        *,
+        ca_file: str | None = None,
+        handle_signals: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        seed: int | None = None,
+    ) -> None:
+        self.targets = tuple(targets)
+        self.watches: tuple[EngineWatch, ...] = ()
+        self._settings = settings
+        self._credentials = Credentials(settings)
+        self._trust = trusting(ca_file)
+        self._clock = clock
+        self._seed = seed
+        self._stop = asyncio.Event()
+        self._runtime: Runtime | None = None
+        self._signals = SignalWatch(self.stop) if handle_signals else None
+        self._open = AsyncExitStack()
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime, while the sidecar is entered."""
+        if self._runtime is None:
+            raise LifecycleError("the sidecar is not entered: use 'async with Sidecar(...)'")
+        return self._runtime
+
+    @property
+    def address(self) -> str | None:
+        """Where the status port answers."""
+        return self.runtime.address
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opened:
+            clients = [self._client(target) for target in self.targets]
+            for client in clients:  # after the runtime, which waits for canaries in flight
+                opened.push_async_callback(client.close)
+            runtime = Runtime(
+                self._settings, handle_signals=False, clock=self._clock, seed=self._seed
+            )
+            self._runtime = await opened.enter_async_context(runtime)
+            if self._signals is not None:
+                self._signals.open()
+                opened.callback(self._signals.close)
+            self.watches = tuple(map(self._watch, self.targets, clients))
+            self._open = opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.__aexit__(kind, error, trace)
+
+    def stop(self) -> None:
+        """Let `stopped` return; once more means: do not wait for the grace of draining."""
+        if self._stop.is_set():
+            self.runtime.shutdown()
+        self._stop.set()
+
+    async def stopped(self) -> None:
+        """Wait until a signal, or `stop`, ends it; then leave the context."""
+        await self._stop.wait()
+
+    def _client(self, target: Target) -> EngineClient:
+        return EngineClient(
+            target.place, api_key=self._credentials.key, trust=self._trust, clock=self._clock
+        )
+
+    def _watch(self, target: Target, client: EngineClient) -> EngineWatch:
+        watch = EngineWatch(
+            target,
+            client,
+            self.runtime.board,
+            self._credentials,
+            clock=self._clock,
+            seed=self._seed,
+        )
+        self.runtime.start_task(watch.run(), name=f"watch of {target.address}")
+        return watch

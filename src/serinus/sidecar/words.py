@@ -1,0 +1,43 @@
+"""What an engine says of itself: its own `/health`, and that it is dead.
+
+Its health is one witness among others. It is written down, and it explains; it decides nothing: a
+frozen engine says 200, and a busy one may not answer at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serinus.engines import Failure
+
+__all__ = ["OwnHealth", "says_dead"]
+
+_DEAD = ("EngineDeadError", "EngineCore encountered an issue", "EngineDiedError")
+"""vLLM's, as it answers requests between the death of its core and its own end."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnHealth:
+    """What the engine's own health page said at `at`: an HTTP status, or why there was none."""
+
+    at: float
+    status: int | None
+    trouble: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether it says that it is well."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def ill(self) -> bool:
+        """Whether it says that it is not; silence says nothing."""
+        return self.status is not None and self.status >= 500
+
+    def __str__(self) -> str:
+        return self.trouble if self.status is None else str(self.status)
+
+
+def says_dead(failure: Failure) -> bool:
+    """Whether an answer is the engine's own word that it is dead, and not just one bad answer."""
+    return any(word in failure.detail for word in _DEAD)

@@ -1,0 +1,45 @@
+"""The engines that can be simulated: what a flavour is, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from serinus.sim.asks import Dialect
+from serinus.sim.loading import LoadShape
+from serinus.sim.observer import Observer
+from serinus.sim.openai import OpenAi
+from serinus.sim.options import EngineName, SimOptions
+from serinus.sim.pages import Page, Pages
+from serinus.sim.shapes import OpenAiShapes
+from serinus.sim.vllm import Vllm
+
+__all__ = ["FLAVOURS", "Flavour"]
+
+
+class Flavour(Protocol):
+    """An engine's dress. `load_shape` is how it loads, unless another way is asked for."""
+
+    name: str
+    load_shape: LoadShape
+    shapes: OpenAiShapes
+    dialect: Dialect
+
+    @property
+    def observer(self) -> Observer:
+        """Who is to hear of the engine's steps."""
+
+    def metrics(self) -> str:
+        """Return the metrics page as it is now; empty if there is none."""
+
+    def pages(self) -> Pages:
+        """Return the pages beside the two that make text."""
+
+    def unknown(self, status: int) -> Page:
+        """Return the answer to a path (404) or a method (405) that is not served."""
+
+
+FLAVOURS: Mapping[EngineName, Callable[[SimOptions], Flavour]] = {
+    EngineName.VLLM: Vllm,
+    EngineName.OPENAI: OpenAi,
+}

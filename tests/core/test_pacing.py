@@ -1,0 +1,214 @@
+"""What is due next: never too late, never on top of work, never inside a lease."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serinus.core.evidence import (
+    CanaryFault,
+    CanaryUnknown,
+    EngineDied,
+    Evidence,
+    Lease,
+    Load,
+    Loading,
+    Phase,
+    Progress,
+    RequestFailed,
+    RequestFault,
+    Tick,
+)
+from serinus.core.pacing import Due, Step, next_due, next_look
+from tests.core.lives import AT_ONCE, RULES, begun, busy, failed, idle, life, passed
+
+NEVER = float("inf")
+NOW = float("-inf")
+SERVER = RequestFailed(5.0, RequestFault.SERVER)
+TWICE = RULES._replace(success_threshold=2)
+"""Two proofs are needed to be ready."""
+
+ASKED: dict[str, tuple[tuple[Evidence, ...], float]] = {
+    "a new endpoint, at once": ((), NOW),
+    "a new endpoint while it loads, at once": ((Tick(5),), NOW),
+    "a new endpoint that traffic proved, a wait later": ((Progress(4),), 14),
+    "proven by a canary, a wait later": ((passed(4),), 14),
+    "traffic since the canary postpones it": ((passed(4), begun(9)), 19),
+    "traffic before the canary does not": ((Progress(3), passed(4)), 14),
+    "traffic that ends without output does not": ((passed(4), busy(8), idle(9)), 14),
+    "one failure, at once": ((passed(4), failed(17)), 17),
+    "a failure that counts against the canary, a wait later": (
+        (passed(4), begun(16), failed(17, CanaryFault.EMPTY)),
+        27,
+    ),
+    "a user's failed request, a retry after the last question": ((passed(4), SERVER), 7),
+    "a user's failed request, before any question, at once": ((Progress(4), SERVER), NOW),
+    "a client error, as if nothing had been": (
+        (passed(4), RequestFailed(5, RequestFault.CLIENT)),
+        14,
+    ),
+    "an outcome without a meaning, a retry later": ((passed(4), CanaryUnknown(17)), 20),
+    "never proven, a retry later": ((failed(3),), 6),
+    "never proven, an outcome without a meaning, a retry later": ((CanaryUnknown(3),), 6),
+    "not ready, a retry later": ((passed(4), failed(17), failed(20)), 23),
+    "not ready by a stall that is over, at once": ((Progress(1), busy(2), Tick(62), idle(70)), NOW),
+    "not ready by a stall that is over, a retry after the last question": (
+        (passed(1), busy(2), Tick(62), idle(70)),
+        4,
+    ),
+    "not ready by a stall, and then a failure, at once": (
+        (passed(1), busy(2), Tick(62), idle(70), failed(75)),
+        75,
+    ),
+    "dead, a retry after the last question": ((passed(4), EngineDied(5)), 7),
+    "dead before any question, at once": ((EngineDied(5),), NOW),
+    "inside a lease, at its end": ((passed(4), Lease(5, 100)), 100),
+    "a new endpoint inside a lease, at its end": ((Lease(5, 100),), 100),
+    "a suspicion inside a lease, at its end": ((passed(4), failed(17), Lease(18, 100)), 100),
+    "a lease that ends before the wait changes nothing": ((passed(4), Lease(5, 8)), 14),
+    "its port is closed, never": ((Loading(1, Phase.PORT_CLOSED),), NEVER),
+    "no model is listed, never": ((failed(1), Loading(2, Phase.NO_MODEL)), NEVER),
+    "waiting for the first token, at once": ((Loading(1, Phase.FIRST_TOKEN),), NOW),
+    "ready once, whatever phase is told": ((passed(4), Loading(5, Phase.NO_MODEL)), 14),
+    "busy, never": ((passed(4), busy(5)), NEVER),
+    "busy and suspected, never": ((passed(4), failed(17), busy(18)), NEVER),
+    "busy and never asked, never": ((busy(5),), NEVER),
+    "load unknown, as if idle": ((passed(4), Load(5, None)), 14),
+}
+
+
+def asked_at(*seen: Evidence, canary: bool = True) -> float:
+    """When a canary is due, looks left out: infinity for never."""
+    due = next_due(life(*seen, canary=canary), RULES._replace(stall=1e9), now=-1.0)
+    return due.at if due.step is Step.ASK else NEVER
+
+
+@pytest.mark.parametrize(("evidence", "at"), ASKED.values(), ids=ASKED.keys())
+def test_a_canary_is_due(evidence: tuple[Evidence, ...], at: float) -> None:
+    """Each branch of the pacing, without jitter."""
+    assert asked_at(*evidence) == at
+
+
+@pytest.mark.parametrize("evidence", [(), (Progress(1),), (SERVER,), (EngineDied(1),), (busy(1),)])
+def test_without_a_canary_nothing_is_ever_due(evidence: tuple[Evidence, ...]) -> None:
+    """Neither a question nor a look."""
+    assert next_due(life(*evidence, canary=False), RULES, now=0).at == NEVER
+
+
+def test_a_second_proof_is_asked_for_at_the_pace_of_retries() -> None:
+    """An endpoint on its way to ready does not wait a whole idle time."""
+    once = life(passed(4), rules=TWICE)
+    assert next_due(once, TWICE, now=4) == Due(7, Step.ASK)
+    by_traffic = life(Progress(4), rules=TWICE)
+    assert next_due(by_traffic, TWICE, now=4) == Due(NOW, Step.ASK)
+
+
+def test_a_busy_endpoint_is_looked_at_every_wait() -> None:
+    """Work that ends says nothing by itself."""
+    assert next_due(life(passed(4), busy(5)), RULES, now=20) == Due(30, Step.LOOK)
+
+
+def test_a_busy_endpoint_is_looked_at_when_its_stall_is_due() -> None:
+    """Whichever comes first."""
+    standing = life(passed(4), busy(5))
+    assert next_due(standing, RULES, now=60) == Due(65, Step.LOOK)
+    slow = RULES._replace(wait=1000)
+    assert next_due(standing, slow, now=5) == Due(65, Step.LOOK)
+
+
+def test_a_question_that_is_due_with_a_look_is_asked() -> None:
+    """It brings a look with it."""
+    even = RULES._replace(wait=60)
+    assert next_due(life(passed(4)), even, now=4) == Due(64, Step.ASK)
+
+
+def test_an_idle_endpoint_is_looked_at_before_work_that_begins_now_can_stall() -> None:
+    """Where the wait is longer than the stall budget, canaries alone come too late."""
+    slow = RULES._replace(wait=1000)
+    assert next_due(life(passed(4)), slow, now=20) == Due(80, Step.LOOK)
+    assert next_due(life(passed(4)), slow, now=950) == Due(1004, Step.ASK)
+
+
+def test_a_suspected_endpoint_that_is_busy_is_looked_at_at_the_pace_of_retries() -> None:
+    """The question that is owed is asked soon after the work."""
+    assert next_due(life(passed(4), failed(17), busy(18)), RULES, now=20) == Due(23, Step.LOOK)
+
+
+def test_looks_have_jitter_and_the_look_at_a_stall_has_none() -> None:
+    """Requests that come in step with the looks would never be seen to rest."""
+    standing = life(passed(4), busy(5))
+    assert next_due(standing, RULES, now=20, early=1) == Due(29, Step.LOOK)
+    assert next_due(standing, RULES, now=60, early=1) == Due(65, Step.LOOK)
+
+
+def test_a_stall_that_is_past_needs_no_look_of_its_own() -> None:
+    """A look for a moment that is over would be due for ever."""
+    standing = life(passed(4), busy(5), Tick(65))
+    assert next_due(standing, RULES, now=65) == Due(75, Step.LOOK)
+
+
+def test_where_no_question_can_be_asked_there_are_still_looks() -> None:
+    """For an endpoint whose last canary has not ended."""
+    assert next_look(life(passed(4)), RULES, now=20) == Due(80, Step.LOOK)
+    assert next_look(life(passed(4), busy(5)), RULES, now=20) == Due(30, Step.LOOK)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "plain", "window"),
+    [
+        ((passed(4),), 14, 1),
+        ((Progress(4),), 14, 1),
+        ((passed(4), failed(17), failed(20)), 23, 0.3),
+        ((failed(3),), 6, 0.3),
+    ],
+)
+def test_jitter_makes_a_canary_earlier_by_its_window_at_most(
+    evidence: tuple[Evidence, ...], plain: float, window: float
+) -> None:
+    """A tenth of the wait, or of the retry; never later."""
+    standing = life(*evidence)
+    assert next_due(standing, RULES, now=0, early=0).at == plain
+    assert next_due(standing, RULES, now=0, early=0.5).at == pytest.approx(plain - window / 2)
+    assert next_due(standing, RULES, now=0, early=1).at == pytest.approx(plain - window)
+
+
+@given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0.001, 1e6), st.floats(0.001, 1e6))
+def test_jitter_is_only_ever_earlier_and_never_before_the_proof(
+    early: float, jitter: float, wait: float, deadline: float
+) -> None:
+    """For every setting that is accepted."""
+    rules = RULES._replace(jitter=jitter, wait=wait, deadline=deadline, stall=1e9)
+    standing = life(passed(4), rules=rules)
+    latest = next_due(standing, rules, now=4).at
+    at = next_due(standing, rules, now=4, early=early).at
+    assert 4 <= at <= latest == 4 + wait
+
+
+@pytest.mark.parametrize("evidence", [(passed(4), failed(17)), (passed(4), Lease(5, 100))])
+def test_a_suspicion_and_the_end_of_a_lease_have_no_jitter(evidence: tuple[Evidence, ...]) -> None:
+    """What is due at once is due at once."""
+    standing = life(*evidence)
+    early, plain = (next_due(standing, RULES, now=0, early=share) for share in (1.0, 0.0))
+    assert early == plain
+
+
+def test_a_jittered_canary_does_not_come_before_a_leases_end() -> None:
+    """Jitter does not reach into a lease."""
+    assert next_due(life(passed(4), Lease(5, 13.9)), RULES, now=5, early=1).at == 13.9
+
+
+def test_the_retry_is_the_shorter_of_wait_and_deadline() -> None:
+    """A short wait with a long deadline asks at the pace of the wait."""
+    rules = AT_ONCE._replace(wait=1, deadline=3)
+    standing = life(passed(4), failed(8), rules=rules)
+    assert next_due(standing, rules, now=8) == Due(9, Step.ASK)
+
+
+def test_nothing_due_is_never_and_not_nan() -> None:
+    """Infinity orders; NaN would break the scheduler's heap."""
+    due = next_due(life(canary=False), RULES, now=0, early=1)
+    assert not math.isnan(due.at)
+    assert due.at == NEVER

@@ -1,0 +1,177 @@
+"""The report's shape on the wire: stable keys, plain values, ages instead of times."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import Evidence, Progress, Tick
+from serinus.core.history import Transition
+from serinus.core.report import CheckReport, LeaseReport, Report, as_json
+from serinus.core.status import HealthStatus, LiveReason, Rule
+from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
+from tests.core.lives import AT_ONCE, RULES, busy, failed, life, passed
+
+
+def wall(at: float) -> str:
+    """Return a wall clock that is easy to read in a test."""
+    return f"wall {at:g}"
+
+
+def health(
+    *seen: Evidence, name: str = "generate", failing: tuple[str, ...] = ()
+) -> EndpointHealth:
+    """An endpoint that counts one failure as enough."""
+    address = EndpointAddress("n", "backend", name)
+    return EndpointHealth(address, life(*seen, rules=AT_ONCE), RULES, payload=True, failing=failing)
+
+
+def report(*endpoints: EndpointHealth, at: float = 100.0) -> Report:
+    """A report of these endpoints, with one of everything else."""
+    return Report(
+        at=at,
+        readiness=Readiness(HealthStatus.NOTREADY, Rule.HOLD, "hold: warming up", ("a", "b")),
+        liveness=Liveness(live=True, reason=LiveReason.LIVE),
+        endpoints=endpoints,
+        checks=(CheckReport("disk", "process", life(passed(98))),),
+        holds=(Hold("warming up", 40.0),),
+        leases=(LeaseReport("weights", 160.5),),
+        history=(Transition(14.0, "n.backend.generate", "ready", "notready", "stalled", "x"),),
+        forgotten=3,
+    )
+
+
+def told(*seen: Evidence, failing: tuple[str, ...] = (), at: float = 100.0) -> dict[str, Any]:
+    """What the JSON says of one endpoint."""
+    shaped: Any = as_json(report(health(*seen, failing=failing), at=at), wall=wall)
+    only: dict[str, Any] = shaped["endpoints"]["n.backend.generate"]
+    return only
+
+
+def test_the_whole_report_in_json() -> None:
+    """The exact shape, key order included, that docs/json.md promises."""
+    shaped = as_json(report(health(passed(1), Progress(2.5), failed(14))), wall=wall)
+    assert json.loads(json.dumps(shaped)) == shaped
+    assert list(shaped) == [
+        "readiness",
+        "liveness",
+        "endpoints",
+        "endpoints_left_out",
+        "checks",
+        "holds",
+        "leases",
+        "history",
+        "history_forgotten",
+    ]
+    assert shaped["readiness"] == {
+        "status": "notready",
+        "rule": "hold",
+        "why": "hold: warming up",
+        "blocking": ["a", "b"],
+    }
+    assert shaped["liveness"] == {"live": True, "reason": "live", "why": ""}
+    assert shaped["holds"] == [{"why": "warming up", "since": "wall 40", "for_seconds": 60.0}]
+    assert shaped["leases"] == [{"why": "weights", "left_seconds": 60.5}]
+    assert shaped["history_forgotten"] == 3
+    assert shaped["history"] == [
+        {
+            "at": "wall 14",
+            "subject": "n.backend.generate",
+            "before": "ready",
+            "after": "notready",
+            "reason": "stalled",
+            "detail": "x",
+        }
+    ]
+
+
+def test_of_many_endpoints_those_in_trouble_are_told_of() -> None:
+    """A report has a bound, and what it leaves out is ready and counted."""
+    well = [health(passed(1), name=f"a{number}") for number in range(5)]
+    ill = health(passed(1), failed(2), name="z")
+    shaped: Any = as_json(report(*well, ill), wall=wall, most=3)
+    assert list(shaped["endpoints"]) == ["n.backend.a0", "n.backend.a1", "n.backend.z"]
+    assert shaped["endpoints_left_out"] == 3
+
+
+def test_an_endpoint_in_json() -> None:
+    """The rule, the evidence, since when, and what would change it."""
+    one = told(passed(1), Progress(2.5), failed(14))
+    assert one == {
+        "status": "notready",
+        "reason": "canary_timeout",
+        "since": "wall 14",
+        "for_seconds": 86.0,
+        "evidence": "canary failed: timeout after 1.000 s",
+        "would_change": "a canary that brings a token, or one good chunk of real traffic",
+        "suspected": False,
+        "failures": 1,
+        "last_fault": "canary failed: timeout after 1.000 s",
+        "proven_seconds_ago": 97.5,
+        "progress_seconds_ago": 97.5,
+        "asked_seconds_ago": 86.0,
+        "in_flight": None,
+        "canary_faults": 0,
+        "failing_checks": [],
+    }
+
+
+@pytest.mark.parametrize("evidence", [(), (passed(1),), (passed(1), failed(2), busy(3))])
+def test_the_keys_and_their_order_are_always_the_same(evidence: tuple[Evidence, ...]) -> None:
+    """A reader can rely on each of them."""
+    assert list(told(*evidence)) == list(told())
+
+
+def test_what_was_never_seen_is_null() -> None:
+    """Not zero, and not left out."""
+    new = told()
+    for key in ("proven_seconds_ago", "progress_seconds_ago", "asked_seconds_ago"):
+        assert new[key] is None
+    assert (new["last_fault"], new["in_flight"]) == (None, None)
+
+
+def test_a_stall_says_how_long_nothing_moved() -> None:
+    """Seconds by the moment of the report, and not of the verdict."""
+    assert told(passed(1), busy(2, 3), Tick(62))["evidence"] == (
+        "3 in flight, nothing moved for 98 s"
+    )
+
+
+def test_a_failing_check_of_an_endpoint_shows_in_its_status() -> None:
+    """Its verdict is good, and it is not ready."""
+    one = told(passed(1), failing=("lora",))
+    assert (one["status"], one["reason"]) == ("notready", "check_failed")
+    assert one["would_change"] == "the custom check passing"
+    assert one["failing_checks"] == ["lora"]
+
+
+def test_a_failing_check_does_not_hide_what_is_worse() -> None:
+    """The verdict's own reason stays."""
+    one = told(passed(1), failed(14), failing=("lora",))
+    assert (one["reason"], one["failing_checks"]) == ("canary_timeout", ["lora"])
+
+
+def test_checks_are_named_by_whom_they_belong_to() -> None:
+    """Of the process, or of an endpoint."""
+    shaped: Any = as_json(report(), wall=wall)
+    assert list(shaped["checks"]) == ["process: disk"]
+    assert shaped["checks"]["process: disk"]["status"] == "ready"
+
+
+def test_an_age_is_never_negative() -> None:
+    """Evidence may be a moment younger than the report."""
+    assert told(passed(101), at=100.0)["proven_seconds_ago"] == 0.0
+
+
+def test_notes_are_shown_with_their_endpoint_and_nowhere_else() -> None:
+    """What is known beside the evidence is for people; without notes there is no key."""
+    address = "n.backend.generate"
+    noted = report(health(passed(1)), health(name="other"))._replace(
+        notes={address: {"model": "tiny"}}
+    )
+    shaped: Any = as_json(noted, wall=wall)
+    assert shaped["endpoints"][address]["notes"] == {"model": "tiny"}
+    assert "notes" not in shaped["endpoints"]["n.backend.other"]

@@ -1,0 +1,247 @@
+"""What holds for every engine in the list. A new engine is held to it by being in the list."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serinus.core.evidence import CanaryFault
+from serinus.engines import ENGINES, Blame, Counters, Engine, Question, progress
+from serinus.engines.exposition import read_page
+from serinus.errors import EngineError, LifecycleError
+from tests.engines.answers import EVENTS, read, recorded, recorded_page, sse
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+
+GOOD = ["stream-one", "stream", "stream-token-ids", "stream-usage", "stream-steady-usage"]
+GOOD_CHATS = ["chat-stream", "chat-stream-token-ids", "chat-stream-usage"]
+WHOLE = ["completion", "completion-ids", "completion-token-ids", "chat", "chat-token-ids"]
+
+
+def test_its_values_are_paths_and_a_plain_name(engine: Engine) -> None:
+    """Settings know it by a lower-case word; its paths can be appended to an address."""
+    assert re.fullmatch(r"[a-z0-9]+", engine.name)
+    paths = [engine.models_path, engine.health_path, engine.metrics_path or "/"]
+    assert all(path.startswith("/") for path in paths)
+
+
+def test_its_canaries_ask_for_one_token_and_say_what_they_are(engine: Engine) -> None:
+    """One token, streamed, without chance, marked for logs and proxies, the model by its name."""
+    asked = engine.alternatives("my/model é")
+    assert engine.canary("my/model é") == asked[0]
+    for question in asked:
+        body = json.loads(question.body)
+        assert question.method == "POST"
+        assert question.path.startswith("/")
+        assert (body["model"], body["max_tokens"], body["temperature"]) == ("my/model é", 1, 0)
+        assert body["stream"] is True
+        headers = dict(question.headers)
+        assert headers["x-serinus-canary"] == "1"
+        assert headers["user-agent"].startswith("serinus-canary/")
+        assert headers["content-type"] == "application/json"
+
+
+def test_its_canaries_carry_no_credentials(engine: Engine) -> None:
+    """Keys are added by who sends, so that no question can leak one."""
+    names = {name for question in engine.alternatives("m") for name, _ in question.headers}
+    assert names == {"content-type", "accept", "user-agent", "x-serinus-canary"}
+
+
+def test_a_question_is_the_same_each_time(engine: Engine) -> None:
+    """Nothing of it depends on when it is asked."""
+    assert engine.alternatives("m") == engine.alternatives("m")
+    assert isinstance(engine.canary("m"), Question)
+
+
+@pytest.mark.parametrize("name", GOOD + GOOD_CHATS)
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_real_stream_is_a_proof(engine: Engine, name: str, size: int) -> None:
+    """Every good stream recorded from vLLM passes, however it is cut into pieces."""
+    exchange = recorded(name)
+    answer = read(engine, exchange.body, headers=exchange.headers, size=size)
+    assert answer.passed, answer.failure
+    assert answer.items >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("stream-one", 1),
+        ("stream", 4),
+        ("stream-token-ids", 2),
+        ("stream-usage", 2),
+        ("stream-steady-usage", 2),
+        ("chat-stream-usage", 2),
+        ("chat-stream-token-ids", 2),
+        ("completion", 4),
+        ("completion-token-ids", 2),
+    ],
+)
+def test_tokens_are_counted_and_not_characters(engine: Engine, name: str, tokens: int) -> None:
+    """Two of these streams have a token whose text is empty; it counts as any other."""
+    exchange = recorded(name)
+    assert read(engine, exchange.body, headers=exchange.headers).tokens == tokens
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_an_answer_in_one_document_is_a_proof_too(engine: Engine, name: str) -> None:
+    """A server that does not stream has brought its token all the same."""
+    exchange = recorded(name)
+    assert read(engine, exchange.body, headers=exchange.headers, size=50).passed
+
+
+def test_a_real_stream_of_a_dying_engine_fails(engine: Engine) -> None:
+    """Tokens came, then the error: recorded while EngineCore was killed."""
+    exchange = recorded("died-stream")
+    body = exchange.body[exchange.body.index(b"data:") :]
+    answer = read(engine, body, headers=exchange.headers)
+    assert answer.failure is not None
+    assert answer.failure.fault is CanaryFault.ERROR_ITEM
+    assert answer.failure.blame is Blame.ENGINE
+    assert "EngineCore encountered an issue" in answer.failure.detail
+    assert answer.tokens > 0
+    assert not answer.passed
+
+
+def test_a_real_500_is_the_engines_fault(engine: Engine) -> None:
+    """Recorded while EngineCore was killed."""
+    exchange = recorded("died-plain")
+    answer = read(engine, exchange.body, status=exchange.status, headers=exchange.headers)
+    assert answer.failure is not None
+    assert answer.failure.blame is Blame.ENGINE
+    assert str(answer.failure).startswith(
+        "the engine failed (HTTP 500): 'EngineCore encountered an issue"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("error-unknown-model", "model not found (HTTP 404): 'The model `nobody` does not exist."),
+        ("error-unknown-path", "the server has no such route (HTTP 404): 'Not Found'"),
+        ("error-wrong-method", "the server has no such route (HTTP 405): 'Method Not Allowed'"),
+        ("error-token-id", "bad request (HTTP 400): 'Token id 999999 is out of vocabulary'"),
+        ("error-bad-json", "bad request (HTTP 400): "),
+        ("error-too-long", "bad request (HTTP 400): "),
+    ],
+)
+def test_a_real_4xx_is_the_canarys_fault(engine: Engine, name: str, detail: str) -> None:
+    """A wrong question must not look like a sick engine."""
+    exchange = recorded(name)
+    answer = read(engine, exchange.body, status=exchange.status, headers=exchange.headers)
+    assert answer.failure is not None
+    assert answer.failure.fault is CanaryFault.ERROR_ITEM
+    assert answer.failure.blame is Blame.CANARY
+    assert answer.failure.status == exchange.status
+    assert answer.failure.detail.startswith(detail)
+
+
+@pytest.mark.parametrize("body", [b"", sse(), sse({"choices": []}), b": keep-alive\n\n"])
+def test_an_answer_without_a_token_is_empty(engine: Engine, body: bytes) -> None:
+    """An HTTP 200 and a well-formed end prove nothing."""
+    answer = read(engine, body)
+    assert answer.failure is not None
+    if answer.items == 0 or body.endswith(b"[DONE]\n\n"):
+        assert answer.failure.fault is CanaryFault.EMPTY
+    assert answer.finished
+    assert not answer.passed
+
+
+def test_an_answer_that_breaks_off_is_of_the_wrong_shape(engine: Engine) -> None:
+    """A token came, but neither [DONE] nor a finish reason: the stream was cut."""
+    body = recorded("stream").body
+    answer = read(engine, body[: body.index(b"data:", 10)])
+    assert answer.failure is not None
+    assert answer.failure.fault is CanaryFault.WRONG_SHAPE
+    assert answer.failure.detail == (
+        "the answer broke off after 1 token(s): neither [DONE] nor a finish_reason"
+    )
+
+
+def test_progress_of_an_answer_is_seen_before_its_end(engine: Engine) -> None:
+    """The first item and token are known as soon as their event is complete."""
+    reader = engine.answer_reader()
+    reader.start(200, EVENTS)
+    assert (reader.answer.items, reader.answer.finished) == (0, False)
+    body = recorded("stream").body
+    cut = body.index(b"\n\n") + 2
+    reader.feed(body[:cut])
+    assert (reader.answer.items, reader.answer.tokens) == (1, 1)
+    assert not reader.answer.finished
+    assert not reader.answer.passed
+    reader.feed(body[cut:])
+    assert reader.answer.passed
+
+
+def test_what_comes_after_the_end_changes_nothing(engine: Engine) -> None:
+    """[DONE] is the end: the caller may stop there or read on."""
+    reader = engine.answer_reader()
+    reader.start(200, EVENTS)
+    reader.feed(recorded("stream-one").body)
+    final = reader.answer
+    reader.feed(sse({"error": "late"}))
+    reader.end()
+    reader.end()
+    assert reader.answer == final
+    assert final.passed
+
+
+def test_a_body_before_its_head_is_a_mistake_of_the_caller(engine: Engine) -> None:
+    """It is told, not guessed."""
+    with pytest.raises(LifecycleError, match=r"before start\(\)"):
+        engine.answer_reader().feed(b"data: x\n\n")
+
+
+@given(body=st.binary(max_size=300), size=st.integers(1, 40), status=st.sampled_from([200, 500]))
+def test_any_bytes_make_an_answer_and_never_a_proof(
+    engine: Engine, body: bytes, size: int, status: int
+) -> None:
+    """Noise is a failure with a short detail, whatever it is and however it is cut."""
+    answer = read(engine, body, size=size, status=status)
+    assert answer == read(engine, body, status=status)
+    assert answer.finished
+    assert answer.failure is not None
+    assert len(answer.failure.detail) < 400
+
+
+def test_models_are_listed(engine: Engine) -> None:
+    """From the recorded answer, and from one without models, which is an answer too."""
+    assert engine.read_models(recorded("models").body) == ("tiny",)
+    assert engine.read_models(b'{"object": "list", "data": []}') == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b"{}", b'{"data": {}}', b'{"data": [3]}', b'{"data": [{"id": 3}]}'],
+)
+def test_another_shape_is_no_list_of_models(engine: Engine, body: bytes) -> None:
+    """The engine broke the deal: an error with a short excerpt."""
+    with pytest.raises(EngineError, match="not a list of models"):
+        engine.read_models(body)
+
+
+def test_a_real_page_tells_idle_from_busy(engine: Engine) -> None:
+    """Running requests and what has been done, from vLLM's recorded pages."""
+    pages = [read_page(recorded_page(name), names=engine.metric_names) for name in ("idle", "busy")]
+    idle, busy = (engine.counters(page) for page in pages)
+    assert (idle.pending, busy.pending) == (0.0, 4.0)
+    assert progress(idle, busy) is True
+    assert progress(busy, busy) is False
+    assert progress(busy, idle) is None
+
+
+def test_an_empty_page_is_unknown_and_not_idle(engine: Engine) -> None:
+    """A number that is not there is None, never zero."""
+    assert engine.counters({}) == Counters()
+    assert engine.counters({}).pending is None
+
+
+def test_the_names_of_its_samples_are_all_it_reads(engine: Engine) -> None:
+    """Leaving the other lines unparsed changes nothing."""
+    page = recorded_page("busy")
+    whole, part = read_page(page), read_page(page, names=engine.metric_names)
+    assert engine.counters(whole) == engine.counters(part)

@@ -1,0 +1,178 @@
+"""What a metrics page brings about, on an engine whose page a test writes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from serinus.core.status import Reason
+from tests.sidecar.rig import DEADLINE, NOTICED, STALL, ScriptedEngine, over, scripted
+
+pytestmark = pytest.mark.real_time
+
+
+class Counted(ScriptedEngine):
+    """An engine with a page of vLLM's names; the numbers are set by the test."""
+
+    def __init__(self, **numbers: float) -> None:
+        super().__init__()
+        self.numbers = numbers
+        self.answers["/metrics"] = self.page
+
+    async def page(self, _: web.Request) -> web.StreamResponse:
+        """Write the numbers down."""
+        lines = [f'vllm:{name}{{engine="0"}} {number}' for name, number in self.numbers.items()]
+        return web.Response(text="\n".join([*lines, ""]))
+
+
+def counted(*, running: float = 0, tokens: float = 1000) -> Counted:
+    """An engine that tells of its work and of its tokens."""
+    return Counted(
+        num_requests_running=running, num_requests_waiting=0, generation_tokens_total=tokens
+    )
+
+
+async def test_users_progress_proves_an_engine_and_puts_its_canary_off() -> None:
+    """Tokens that are not ours were brought to somebody."""
+    engine = counted()
+    async with scripted(engine) as url, over(url, canary_wait_time=0.5) as rig:
+        await rig.until_ready()
+        sent = rig.canaries
+
+        async def work() -> None:
+            while True:
+                engine.numbers["generation_tokens_total"] += 50
+                await asyncio.sleep(0.02)
+
+        user = asyncio.create_task(work())
+        try:
+            await rig.until(lambda: rig.standing().progress_at is not None, seconds=2, what="seen")
+            await rig.holds(lambda: rig.canaries <= sent + 1, seconds=1.5)
+        finally:
+            user.cancel()
+
+
+async def test_an_engine_that_is_busy_from_the_start_is_proven_by_its_users() -> None:
+    """It was there before the sidecar; nobody is asked on top of its work."""
+    engine = counted(running=3)
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until(lambda: rig.standing().busy, seconds=2, what="busy")
+        engine.numbers["generation_tokens_total"] += 100
+        await rig.until_ready(2)
+        assert rig.reason() is Reason.TRAFFIC
+        assert rig.canaries == 0
+        assert engine.count("/v1/completions") == 0
+
+
+async def test_counters_that_begin_anew_bring_a_canary_and_no_verdict() -> None:
+    """A restart that was quicker than our looks: who answers now has proven nothing."""
+    engine = counted()
+    async with scripted(engine) as url, over(url, canary_wait_time=60) as rig:
+        await rig.until_ready()
+        asked = engine.count("/v1/completions")
+        engine.numbers["generation_tokens_total"] = 3
+        await rig.until(
+            lambda: engine.count("/v1/completions") > asked, seconds=3, what="asked at once"
+        )
+        assert rig.ready
+        assert rig.standing().progress_at is None
+
+
+async def test_a_page_that_fails_is_unknown_and_never_idle() -> None:
+    """Users' work does not vanish because the page does; no canary is put on top of it."""
+    engine = counted(running=5)
+    async with scripted(engine) as url, over(url) as rig:
+        engine.numbers["generation_tokens_total"] += 100
+        await rig.until(lambda: rig.standing().pending == 5, seconds=2, what="busy")
+        engine.numbers["generation_tokens_total"] += 100
+        await rig.until_ready()
+        engine.answers["/metrics"] = engine.text("oops", status=500)
+        asked = engine.count("/v1/completions")
+        await rig.until(
+            lambda: rig.watch.notes()["metrics"] == "unknown: no metrics page (HTTP 500)",
+            seconds=2,
+            what="unknown",
+        )
+        assert rig.standing().pending == 5
+        assert engine.count("/v1/completions") == asked
+
+
+async def test_a_page_that_stays_away_leaves_the_last_question_to_decide() -> None:
+    """It passes, so work gets done: a lost page does not make a stall."""
+    engine = counted(running=5)
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until(lambda: rig.standing().pending == 5, seconds=2, what="busy")
+        engine.numbers["generation_tokens_total"] += 100
+        await rig.until_ready()
+        engine.answers["/metrics"] = engine.text("oops", status=500)
+        await rig.holds(lambda: rig.ready, seconds=2 * STALL)
+
+
+async def test_a_page_that_cannot_show_a_standstill_leaves_it_to_the_last_question_too() -> None:
+    """It has the work and no tokens or steps: long requests look like silence."""
+    engine = Counted(num_requests_running=0)
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until_ready()
+        engine.numbers["num_requests_running"] = 2
+        await rig.until(lambda: rig.standing().busy, seconds=2, what="busy")
+        await rig.holds(lambda: rig.ready, seconds=2 * STALL)
+
+        async def never(_: Any) -> Any:
+            await asyncio.sleep(60)
+
+        engine.answers["/v1/completions"] = never
+        await rig.until(lambda: not rig.ready, seconds=STALL + DEADLINE + 1, what="stalled")
+        assert rig.reason() is Reason.STALLED
+
+
+async def test_a_page_that_hangs_does_not_hold_up_the_canary() -> None:
+    """As llama-server's does when it is frozen: unknown, and the engine is asked."""
+    engine = counted()
+
+    async def never(_: Any) -> Any:
+        await asyncio.sleep(60)
+
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until_ready()
+        engine.answers["/metrics"] = never
+        sent = rig.canaries
+        await rig.until(lambda: rig.canaries >= sent + 2, seconds=4, what="canaries go on")
+        assert rig.ready
+        engine.answers["/v1/completions"] = never
+        await rig.until(lambda: not rig.ready, seconds=NOTICED + 1, what="not ready")
+        assert rig.reason() is Reason.CANARY_TIMEOUT
+
+
+async def test_a_page_of_another_program_is_unknown() -> None:
+    """It may be anything: binary, endless, or of names that nobody knows."""
+    engine = counted()
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until_ready()
+        for text in ("\x00\xff" * 10, "vllm:num_requests_running{ 3", "# nothing\n"):
+            engine.answers["/metrics"] = engine.text(text)
+            await asyncio.sleep(0.3)
+            assert rig.ready
+            assert rig.standing().pending in {0, None}
+
+
+async def test_a_mistake_of_our_own_does_not_end_the_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported with its traceback, and the next look is taken."""
+    engine = counted()
+    async with scripted(engine) as url, over(url, canary_wait_time=60) as rig:
+        await rig.until_ready()
+        read = rig.watch.scraper.read
+
+        async def broken(*, seconds: float) -> Any:
+            raise ZeroDivisionError(f"in {seconds:g} s")
+
+        monkeypatch.setattr(rig.watch.scraper, "read", broken)
+        await rig.until(lambda: "ZeroDivisionError" in caplog.text, seconds=2, what="reported")
+        monkeypatch.setattr(rig.watch.scraper, "read", read)
+        engine.numbers["generation_tokens_total"] += 100
+        await rig.until(lambda: rig.standing().progress_at is not None, seconds=2, what="seen")
+    assert "serinus.vllm.generate: watching goes on after a mistake of our own" in caplog.text

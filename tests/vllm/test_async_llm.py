@@ -1,0 +1,130 @@
+"""The library around a real AsyncLLM: frozen, killed, busy."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.vllm import rig
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+
+
+class Worker(NamedTuple):
+    """A worker that is ready."""
+
+    address: str
+    started: rig.Started
+    loading: list[rig.Probe]
+    phase: str
+
+    def process(self, name: str) -> int:
+        """Return the id of the engine's process of that name."""
+        return rig.named(self.started.process.pid, name)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
+    """Keep one worker for the tests of this file; whoever kills it takes it out."""
+    kept: dict[str, Worker] = {}
+    yield kept
+    for worker in kept.values():
+        worker.started.close()
+
+
+@pytest.fixture
+def worker(workers: dict[str, Worker], tmp_path: Path) -> Worker:
+    """A ready worker: canary wait 1 s, hang budget 5 s, stall budget 3 s."""
+    if "one" not in workers:
+        workers["one"] = _start(tmp_path / "worker.log")
+    address = workers["one"].address
+    rig.wait_until(lambda: rig.codes(address) == (200, 200), seconds=20, what="ready again")
+    return workers["one"]
+
+
+def _start(log: Path) -> Worker:
+    started = rig.serve_async_llm(
+        log=log,
+        DYN_CANARY_WAIT_TIME="1",
+        DYN_HEALTH_CHECK_REQUEST_TIMEOUT="0.5",
+        DYN_HEALTH_CHECK_BUSY_STALL="3",
+        SERINUS_HANG_BUDGET="5",
+    )
+    rig.wait_until(lambda: "address http" in started.said(), seconds=60, what="a status port")
+    address = started.said().split("address ")[1].split()[0]
+    watch, phase = rig.Watch(address), rig.details(address)["readiness"]["why"]
+    rig.wait_until(lambda: rig.codes(address)[0] == 200, seconds=rig.START, what="ready")
+    return Worker(address, started, watch.close(), phase)
+
+
+def test_while_the_model_loads_it_is_live_and_not_ready(worker: Worker) -> None:
+    """From its first second on, and says why; the port is up before the engine is imported."""
+    assert worker.phase == "hold: loading the model"
+    before = [probe for probe in worker.loading if probe.health != 200]
+    assert len(before) > 50
+    assert {(probe.health, probe.live) for probe in before} == {(503, 200)}
+
+
+def test_a_frozen_core_is_seen_while_idle_and_the_thaw_too(worker: Worker) -> None:
+    """Not ready within 2.5 s; live until the hang budget, and then not; both back within 2 s."""
+    address = worker.address
+    with rig.frozen(worker.process("EngineCore")):
+        seen = rig.wait_until(lambda: rig.codes(address) == (503, 200), seconds=2.5, what="503")
+        assert rig.only_endpoint(address)["reason"] == "canary_timeout"
+        fell = rig.wait_until(lambda: rig.codes(address)[1] == 503, seconds=7, what="not live")
+        assert fell > 4, "liveness waits for the hang budget"
+        assert rig.details(address)["liveness"]["reason"] == "hang"
+    back = rig.wait_until(lambda: rig.codes(address) == (200, 200), seconds=2, what="back")
+    print(f"not ready after {seen:.2f} s, not live {fell:.2f} s later, back after {back:.2f} s")
+
+
+def test_a_frozen_worker_is_seen_under_load_and_the_thaw_too(worker: Worker) -> None:
+    """A stream that stands still is a stall after its budget; the next token ends it."""
+    address = worker.address
+    worker.started.tell("generate 1 1500")
+    rig.wait_until(
+        lambda: rig.only_endpoint(address)["in_flight"] == 1, seconds=5, what="a user's stream"
+    )
+    with rig.frozen(worker.process("Worker")):
+        seen = rig.wait_until(lambda: rig.codes(address) == (503, 200), seconds=5, what="503")
+        assert rig.only_endpoint(address)["reason"] == "stalled"
+    back = rig.wait_until(lambda: rig.codes(address) == (200, 200), seconds=2, what="back")
+    print(f"stalled after {seen:.2f} s, back after {back:.2f} s")
+    rig.wait_until(
+        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=60, what="the stream's end"
+    )
+
+
+def test_a_busy_engine_stays_ready_and_gets_no_canary(worker: Worker) -> None:
+    """16 streams of 500 tokens, 8 at a time: ready in every probe, no canary meanwhile."""
+    address = worker.address
+    worker.started.tell("generate 16 500")
+    rig.wait_until(
+        lambda: (rig.only_endpoint(address)["in_flight"] or 0) > 8, seconds=10, what="a queue"
+    )
+    sent, watch = rig.canaries(address), rig.Watch(address)
+    rig.wait_until(
+        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=300, what="the last token"
+    )
+    still = rig.canaries(address)
+    assert {(probe.health, probe.live) for probe in watch.close()} == {(200, 200)}
+    assert still - sent <= 1, "at most the one that was due when the work had ended"
+
+
+def test_a_killed_core_is_the_engines_death(worker: Worker, workers: dict[str, Worker]) -> None:
+    """Not ready and not live within 1.5 s, and the reason says that the engine died."""
+    del workers["one"]
+    try:
+        os.kill(worker.process("EngineCore"), signal.SIGKILL)
+        address = worker.address
+        seen = rig.wait_until(lambda: rig.codes(address) == (503, 503), seconds=1.5, what="death")
+        assert rig.details(address)["liveness"]["reason"] == "engine_died"
+        assert rig.only_endpoint(address)["reason"] == "engine_died"
+        print(f"dead after {seen:.2f} s")
+    finally:
+        worker.started.close()
