@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -32,6 +33,11 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[Said] = []
         self.leases: list[float] = []
+        self.renewed_before: list[int] = []
+
+    def renew_details(self) -> None:
+        """Keep before which publication."""
+        self.renewed_before.append(len(self.said))
 
     def publish(
         self, *, ready: bool, live: bool, reason: str, endpoints: bytes, armed: bool
@@ -168,6 +174,25 @@ async def test_the_details_are_the_report(world: World) -> None:
     details = json.loads(world.publisher.details())
     assert details["endpoints"]["n.c.e"]["reason"] == "canary"
     assert details["endpoints"]["n.c.e"]["since"].endswith("+00:00")
+
+
+async def test_a_status_code_never_stands_beside_older_details(world: World) -> None:
+    """Each turn has the details rendered just before it is told, and nothing else has."""
+    watched = world.endpoint("n.c.e")
+    await asyncio.sleep(1)
+    world.prove(watched)
+    await asyncio.sleep(1)
+    world.endpoint("n.c.other")
+    await asyncio.sleep(1)
+    world.board.hold("loading")
+    await asyncio.sleep(1)
+    turns = [
+        number
+        for number, (before, after) in enumerate(pairwise(world.listener.said), start=1)
+        if (before.ready, before.live) != (after.ready, after.live)
+    ]
+    assert turns
+    assert world.listener.renewed_before == turns
 
 
 async def test_a_stall_is_told_with_what_stands_still(world: World) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,21 @@ async def test_fresh_documents_on_request(serve: Serve) -> None:
     response = await asyncio.to_thread(get, server.address, "/health?verbose")
     assert response.json["details"]["rendering"] == before["details"] + 1
     assert response.json["details"]["details_age"] < 0.1
+
+
+async def test_renewed_details_stand_beside_what_is_published_next(serve: Serve) -> None:
+    """Even when the loop is busy afterwards and nobody can be asked for fresher ones."""
+    server, state = serve(), b'"before"'
+    server.attach(
+        asyncio.get_running_loop(), metrics=lambda: b"", details=lambda: b'{"state":%s}' % state
+    )
+    await asyncio.sleep(0.3)
+    state = b'"after"'
+    server.renew_details()
+    server.publish(ready=False, live=False, reason="hang", endpoints=b"{}", armed=True)
+    with ThreadPoolExecutor(1) as elsewhere:
+        response = elsewhere.submit(get, server.address, "/health?verbose").result()
+    assert (response.status, response.json["details"]["state"]) == (503, "after")
 
 
 async def test_rendering_that_fails_is_logged_once(

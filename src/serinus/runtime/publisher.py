@@ -57,8 +57,10 @@ class Publisher:
         readiness = self._board.readiness(endpoints)
         liveness = self._board.liveness(endpoints, readiness)
         self._armed = self._armed or readiness.ready
-        self._remember(readiness, liveness)
+        turned = self._remember(readiness, liveness)
         if self._server is not None:
+            if turned:
+                self._server.renew_details()
             names = display_names(endpoint.address for endpoint in endpoints)
             states = {names[endpoint.address]: str(endpoint.status) for endpoint in endpoints}
             self._server.publish(
@@ -104,10 +106,11 @@ class Publisher:
             loop = asyncio.get_running_loop()
             self._fall = loop.call_later(falls_at - now, self.changed)
 
-    def _remember(self, readiness: Readiness, liveness: Liveness) -> None:
+    def _remember(self, readiness: Readiness, liveness: Liveness) -> bool:
+        """Note what turned, and say whether anything did that a status code tells."""
         last, self._last = self._last, (readiness, liveness)
         if last is None:
-            return
+            return False
         was, lived = last
         if was.ready != readiness.ready:
             self._note("readiness", was.status, readiness.status, readiness.rule, readiness.why)
@@ -115,6 +118,7 @@ class Publisher:
             words = {True: "live", False: "notlive"}
             before, after = words[lived.live], words[liveness.live]
             self._note("liveness", before, after, liveness.reason, liveness.why)
+        return (was.ready, lived.live) != (readiness.ready, liveness.live)
 
     def _note(self, subject: str, before: str, after: str, reason: str, why: str) -> None:
         moment = Transition(self._board.clock(), subject, before, after, reason, why)

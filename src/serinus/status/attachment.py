@@ -66,6 +66,10 @@ class Attachment:
         """Have the details rendered again soon. May be called from any thread."""
         self._details_due = self._details_at + DETAILS_PACE
 
+    def renew_details(self) -> None:
+        """Render the details now."""
+        self._render_details(self._clock_ns())
+
     def _beat(self) -> None:
         self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
         now = self._clock_ns()

@@ -150,6 +150,14 @@ class SystemStatusServer:
         if self._outbox.put(layout.HEALTH, endpoints, head) and self._attachment is not None:
             self._attachment.details_have_changed()
 
+    def renew_details(self) -> None:
+        """Render the details now, so that nobody reads older ones beside what is published next.
+
+        Belongs to the event loop's thread.
+        """
+        if self._attachment is not None and not self._closed:
+            self._attachment.renew_details()
+
     def lease_until(self, seconds_monotonic: float) -> None:
         """Excuse a blocked loop until this time.monotonic() (liveness only); 0 ends the lease."""
         if self._parts is not None and not self._closed:
