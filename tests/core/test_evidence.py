@@ -32,6 +32,9 @@ TEXTS: list[tuple[e.Evidence, str]] = [
     (e.Loading(1.0, e.Phase.PORT_CLOSED), "loading: port closed"),
     (e.EngineDied(1.0), "engine died"),
     (e.EngineDied(1.0, "exit code -9"), "engine died: exit code -9"),
+    (e.Heard(1.0, well=True, detail="200"), "the engine says of itself: well: 200"),
+    (e.Heard(1.0, well=False, detail="503"), "the engine says of itself: not well: 503"),
+    (e.Heard(1.0, well=None), "the engine says of itself: nothing"),
     (e.Lease(1.0, 61.0, "weights"), "lease for 60.0 s: weights"),
     (e.Tick(1.0), "time passed"),
 ]

@@ -18,6 +18,7 @@ from serinus.core.evidence import (
     CanaryUnknown,
     EngineDied,
     Evidence,
+    Heard,
     Lease,
     Load,
     Loading,
@@ -73,6 +74,7 @@ SIGHTINGS: st.SearchStrategy[Callable[[float], Evidence]] = st.one_of(
         st.sampled_from(CanaryFault),
     ),
     st.builds(lambda phase: lambda at: Loading(at, phase), st.sampled_from(Phase)),
+    st.builds(lambda well: lambda at: Heard(at, well), st.none() | FLAGS),
     st.builds(lambda left: lambda at: Lease(at, at + left), st.floats(-60, 60)),
 )
 """Anything that can be seen, at a time that is given later; canaries were sent before."""

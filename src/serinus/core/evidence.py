@@ -15,6 +15,7 @@ __all__ = [
     "CanaryUnknown",
     "EngineDied",
     "Evidence",
+    "Heard",
     "Lease",
     "Load",
     "Loading",
@@ -167,6 +168,23 @@ class EngineDied(NamedTuple):
         return f"engine died{_tail(self.detail)}"
 
 
+class Heard(NamedTuple):
+    """An engine's own word on its health: testimony, which never decides by itself.
+
+    `well` is None where it gave no answer, or one that says neither.
+    """
+
+    at: float
+    well: bool | None
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"the engine says of itself: {_OWN_WORDS[self.well]}{_tail(self.detail)}"
+
+
+_OWN_WORDS = {True: "well", False: "not well", None: "nothing"}
+
+
 class Lease(NamedTuple):
     """A planned pause lasts until `until`; one in the past ends it."""
 
@@ -197,6 +215,7 @@ Evidence: TypeAlias = (
     | CanaryUnknown
     | Loading
     | EngineDied
+    | Heard
     | Lease
     | Tick
 )

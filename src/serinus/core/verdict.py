@@ -30,6 +30,7 @@ from serinus.core.evidence import (
     CanaryUnknown,
     EngineDied,
     Evidence,
+    Heard,
     Lease,
     Load,
     Loading,
@@ -105,9 +106,12 @@ class Standing(NamedTuple):
     phase: Phase | None = None
     lease_until: float = float("-inf")
     suspect: bool = False
-    """A question is owed: a user's request failed on our side, or a canary's outcome was lost."""
+    """A question is owed: a user's request failed on our side, a canary's outcome was lost, or the
+    engine began to say that it is not well."""
     canary_faults: int = 0
     """Canaries that failed while real output came: the canary's own fault."""
+    heard: Heard | None = None
+    """The engine's own word, the last time that it was heard."""
 
     @classmethod
     def of(cls, registered: Registered) -> Standing:
@@ -167,6 +171,8 @@ class Standing(NamedTuple):
                 return self._replace(phase=evidence.phase)
             case EngineDied():
                 return self._replace(died=evidence)
+            case Heard():
+                return self._told(evidence)
             case Lease():
                 return self._replace(lease_until=evidence.until)
             case Registered():
@@ -200,6 +206,11 @@ class Standing(NamedTuple):
         if load.flow_at is not None:
             return known._flowed(load.flow_at)
         return known._flowed(load.at) if known.busy and not self.busy else known
+
+    def _told(self, heard: Heard) -> Standing:
+        """Take the engine's own word: no verdict; a question once when it turns to "not well"."""
+        news = heard.well is False and (self.heard is None or self.heard.well is not False)
+        return self._replace(heard=heard, suspect=self.suspect or news)
 
     def _failed(self, failed: CanaryFailed) -> Standing:
         asked = self._replace(asked_at=failed.at, suspect=False)

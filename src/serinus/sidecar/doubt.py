@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from serinus.core.evidence import CanaryPassed
+from serinus.core.evidence import CanaryPassed, Heard
 from serinus.core.verdict import Standing
 from serinus.engines import Engine
 from serinus.runtime.target import HealthCheckTarget
@@ -44,8 +44,8 @@ _LOOKS = 20
 class Doubts:
     """Runs beside the canaries of one engine.
 
-    `passed` is told of a last question that passed and proves that work gets done, `unwell` of an
-    engine that says of itself that it is not well. `asking` is held by whoever sends a canary.
+    `passed` is told of a last question that passed and proves that work gets done, `heard` of the
+    engine's own word each time that it was asked for. `asking` is held by whoever sends a canary.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Doubts:
         asker: Asker,
         asking: asyncio.Lock,
         passed: Callable[[CanaryPassed], None],
-        unwell: Callable[[OwnHealth], None],
+        heard: Callable[[Heard], None],
         health_interval: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,7 +72,7 @@ class Doubts:
         self._asker = asker
         self._asking = asking
         self._passed = passed
-        self._unwell = unwell
+        self._heard = heard
         self._health_interval = health_interval
         self._clock = clock
         self._asked_at = float("-inf")
@@ -90,9 +90,8 @@ class Doubts:
             return
         standing, now = self._target.standing, self._clock()
         if self._hears(standing, now):
-            before, self.own_health = self.own_health, await self._hear()
-            if self.own_health.ill and not (before and before.ill):
-                self._unwell(self.own_health)
+            self.own_health = await self._hear()
+            self._heard(self.own_health.told())
         self._compare(self.own_health)
         model = self._presence.model
         if model and self._stands_still(standing, now) and not self._asking.locked():

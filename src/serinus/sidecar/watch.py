@@ -23,8 +23,6 @@ from serinus.core.evidence import (
     Phase,
     Progress,
     Registered,
-    RequestFailed,
-    RequestFault,
     Witness,
 )
 from serinus.errors import EngineError
@@ -41,7 +39,6 @@ from serinus.sidecar.presence import Presence
 from serinus.sidecar.scraper import Scraper
 from serinus.sidecar.targets import Target
 from serinus.sidecar.weighing import Weighing, unknown_model
-from serinus.sidecar.words import OwnHealth
 
 __all__ = ["EngineWatch"]
 
@@ -115,7 +112,7 @@ class EngineWatch:
             asker=self._asker,
             asking=self._asking,
             passed=self._tell,
-            unwell=self._suspect,
+            heard=self._tell,
             health_interval=settings.engine_health_check_interval,
             clock=clock,
         )
@@ -256,11 +253,6 @@ class EngineWatch:
             return None
         await self.presence.knock()
         return self.presence.model if self.presence.model != unknown else None
-
-    def _suspect(self, own: OwnHealth) -> None:
-        """Have a canary sent at once: the engine's own word is a reason to ask, and no verdict."""
-        said = f"the engine's own {self.target.engine.health_path} says {own}"
-        self._tell(RequestFailed(own.at, RequestFault.SERVER, said))
 
     # --- telling -----------------------------------------------------------------------------
 

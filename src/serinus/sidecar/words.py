@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from serinus.core.evidence import Heard
 from serinus.engines import Failure
 
 __all__ = ["OwnHealth", "says_dead"]
@@ -33,6 +34,11 @@ class OwnHealth:
     def ill(self) -> bool:
         """Whether it says that it is not; silence says nothing."""
         return self.status is not None and self.status >= 500
+
+    def told(self) -> Heard:
+        """Return it as evidence."""
+        said = True if self.well else False if self.ill else None
+        return Heard(self.at, said, str(self))
 
     def __str__(self) -> str:
         return self.trouble if self.status is None else str(self.status)
