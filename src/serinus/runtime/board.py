@@ -56,6 +56,7 @@ class Board:
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
+        observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -78,7 +79,11 @@ class Board:
             seed=seed,
         )
         self.manager = HealthCheckManager(
-            config, clock=clock, changed=self._judged, moved=lambda _target: self.changed()
+            config,
+            clock=clock,
+            changed=self._judged,
+            moved=lambda _target: self.changed(),
+            observe=observe,
         )
 
     # --- endpoints and checks ----------------------------------------------------------------
@@ -160,10 +165,10 @@ class Board:
         self.manager.tell(target, *evidence)
 
     def _start(self, target: HealthCheckTarget) -> None:
+        self.manager.add(target)
         lease = self._lease(self.clock())
         if lease is not None:
             self.manager.tell(target, lease)
-        self.manager.add(target)
         self.changed()
 
     # --- the owner's words -------------------------------------------------------------------

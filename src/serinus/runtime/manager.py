@@ -59,7 +59,9 @@ class HealthCheckManager:
     """Sends canaries when they are due and keeps every target's standing.
 
     `changed(target, before)` is called after each change of a verdict, `moved(target)` after one of
-    what liveness rests on (a hang, a death) that left the verdict as it was.
+    what liveness rests on (a hang, a death) that left the verdict as it was. `observe(target,
+    evidence)` is called with each piece of evidence that is folded, in that order, the registration
+    first; it must be quick and must not raise.
     """
 
     def __init__(
@@ -69,12 +71,14 @@ class HealthCheckManager:
         clock: Callable[[], float] = time.monotonic,
         changed: Callable[[HealthCheckTarget, Verdict], None] = lambda _target, _before: None,
         moved: Callable[[HealthCheckTarget], None] = lambda _target: None,
+        observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
     ) -> None:
         self.config = config if config is not None else HealthCheckConfig()
         self._clock = clock
         self.watch = LoopWatch()
         self._changed = changed
         self._moved = moved
+        self._observe = observe
         self._random = Random(self.config.seed)
         self._targets: dict[HealthCheckTarget, None] = {}
         self._waiting: dict[HealthCheckTarget, None] = {}
@@ -117,6 +121,8 @@ class HealthCheckManager:
     def add(self, target: HealthCheckTarget) -> None:
         """Watch a target from now on; its first canary goes out at once."""
         self._targets[target] = None
+        if self._observe is not None:
+            self._observe(target, target.registered)
         self._schedule(target)
 
     def remove(self, target: HealthCheckTarget) -> None:
@@ -134,10 +140,12 @@ class HealthCheckManager:
             self._schedule(target)
 
     def _fold(self, target: HealthCheckTarget, told: Iterable[Evidence]) -> None:
-        standing, rules = target.standing, target.rules
+        standing, rules, observe = target.standing, target.rules, self._observe
         before, hung_since, died = standing.verdict, standing.hung_since, standing.died
         for evidence in told:
             standing = standing.after(evidence, rules)
+            if observe is not None:
+                observe(target, evidence)
         target.standing = standing
         target.alerted(not standing.verdict.ready or standing.suspected)
         if standing.verdict is not before:

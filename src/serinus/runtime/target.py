@@ -51,7 +51,18 @@ class HealthCheckTarget:
     how silent the work is, by which the rest is judged), and never blocks.
     """
 
-    __slots__ = ("alerted", "ask", "counts", "due_at", "look", "name", "rules", "run", "standing")
+    __slots__ = (
+        "alerted",
+        "ask",
+        "counts",
+        "due_at",
+        "look",
+        "name",
+        "registered",
+        "rules",
+        "run",
+        "standing",
+    )
 
     def __init__(
         self,
@@ -65,6 +76,7 @@ class HealthCheckTarget:
     ) -> None:
         self.name = name
         self.rules = rules
+        self.registered = registered
         self.standing = Standing.of(registered)
         self.ask = ask
         self.look = look
