@@ -31,7 +31,7 @@ async def test_what_is_observed_folds_to_the_same_standing() -> None:
         observe=lambda target, evidence: seen.append((target, evidence)),
     )
     question = Question()
-    one = target(question, look=lambda now: (Load(now, 0), Progress(now)))
+    one = target(question, look=lambda now: (Load(now, 0),))
     keeper.start()
     keeper.add(one)
     await asyncio.sleep(25)
