@@ -29,6 +29,20 @@ def test_its_values_are_paths_and_a_plain_name(engine: Engine) -> None:
     assert all(path.startswith("/") for path in paths)
 
 
+def test_its_traits_are_told_whole(engine: Engine) -> None:
+    """What a judge has to know: from which release, counted how, what moves when, how to abort."""
+    traits = engine.traits
+    for text in (traits.release, traits.counted, traits.work, str(traits.abort)):
+        assert text
+        assert "\n" not in text
+    assert traits.names.all <= engine.metric_names
+    assert not set(traits.at_end) & traits.names.all, "what moves only at an end is not read"
+    assert traits.steady == bool(traits.names.tokens or traits.names.steps)
+    assert all(lie.sample and lie.how for lie in traits.lies)
+    assert 0 <= traits.health_seconds < 60
+    assert not (traits.health_generates and engine.health_is_free)
+
+
 def test_its_canaries_ask_for_one_token_and_say_what_they_are(engine: Engine) -> None:
     """One token, streamed, without chance, marked for logs and proxies, the model by its name."""
     asked = engine.alternatives("my/model é")

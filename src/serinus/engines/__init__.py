@@ -12,11 +12,13 @@ from serinus.engines.counters import CounterNames, Counters, Samples, progress, 
 from serinus.engines.openai import OpenAiEngine
 from serinus.engines.protocol import Answer, AnswerReader, Blame, Engine, Failure, Question
 from serinus.engines.refusals import refusal
+from serinus.engines.traits import Abort, Lie, Traits
 from serinus.engines.vllm import VllmEngine
 from serinus.errors import SettingsError, excerpt
 
 __all__ = [
     "ENGINES",
+    "Abort",
     "Answer",
     "AnswerReader",
     "Blame",
@@ -24,8 +26,10 @@ __all__ = [
     "Counters",
     "Engine",
     "Failure",
+    "Lie",
     "Question",
     "Samples",
+    "Traits",
     "engine_named",
     "progress",
     "read_counters",

@@ -12,11 +12,10 @@ from serinus.engines.completions import CompletionReader, question
 from serinus.engines.counters import CounterNames, Counters, Samples, read_counters
 from serinus.engines.listing import read_model_list
 from serinus.engines.protocol import Question
+from serinus.engines.traits import Traits
 
 __all__ = ["OpenAiEngine"]
 
-# Left out on purpose: `sglang:generation_tokens_total` and `llamacpp:tokens_predicted_total` move
-# only when a request ends, so that a long one would look like a standstill.
 _NAMES = CounterNames(
     running=(
         "sglang:num_running_reqs",
@@ -42,6 +41,13 @@ _NAMES = CounterNames(
         "vllm:request_success_total",
     ),
 )
+_TRAITS = Traits(
+    release="any",
+    counted="usage or ids where the server gives them, else chunks with output",
+    work="what the page of a known server says; without a page, nobody can tell",
+    names=_NAMES,
+    at_end=("sglang:generation_tokens_total", "llamacpp:tokens_predicted_total"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class OpenAiEngine:
     """An OpenAI-compatible server: SGLang, llama-server, `transformers serve`, TGI and others."""
 
     name: str = "openai"
+    traits: Traits = _TRAITS
     models_path: str = "/v1/models"
     health_path: str = "/health"
     health_is_free: bool = False  # SGLang's generates: a second and a request, every time

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from serinus.core.evidence import CanaryFault
 from serinus.engines.counters import Counters, Samples
+from serinus.engines.traits import Traits
 
 __all__ = ["Answer", "AnswerReader", "Blame", "Engine", "Failure", "Question"]
 
@@ -90,11 +91,18 @@ class AnswerReader(Protocol):
 
 
 class Engine(Protocol):
-    """One kind of engine. Its values are constants: it can be shared and used from anywhere."""
+    """One kind of engine. Its values are constants: it can be shared and used from anywhere.
+
+    What only some engines can do is in `capabilities`.
+    """
 
     @property
     def name(self) -> str:
         """The name that settings know it by."""
+
+    @property
+    def traits(self) -> Traits:
+        """What has to be known of it to judge it: what moves when, what lies, how to abort."""
 
     @property
     def models_path(self) -> str:

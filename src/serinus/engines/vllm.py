@@ -12,6 +12,7 @@ from serinus.engines.completions import CompletionReader, question
 from serinus.engines.counters import CounterNames, Counters, Samples, read_counters
 from serinus.engines.listing import read_model_list
 from serinus.engines.protocol import Question
+from serinus.engines.traits import Lie, Traits
 
 __all__ = ["VllmEngine"]
 
@@ -22,6 +23,16 @@ _NAMES = CounterNames(
     steps=("vllm:iteration_tokens_total_count",),
     finished=("vllm:request_success_total",),
 )
+_TRAITS = Traits(
+    release="0.32 (recorded); the names are the same since the V1 engine of 0.8",
+    counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
+    work="running + waiting, as the scheduler last said",
+    names=_NAMES,
+    lies=(
+        Lie("vllm:num_requests_running", "and waiting stay at 0 while EngineCore is frozen"),
+        Lie("/health", "says 200 while EngineCore or a worker is frozen"),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class VllmEngine:
     """The vLLM engine. `token_id` is the whole prompt: the BOS id where it is known, else 1."""
 
     name: str = "vllm"
+    traits: Traits = _TRAITS
     models_path: str = "/v1/models"
     health_path: str = "/health"
     health_is_free: bool = True

@@ -1,0 +1,73 @@
+"""What has to be known of a kind of engine before anybody may judge it: its traits, as values.
+
+They are facts of the engine's releases, read in its source or seen on a running one; each engine's
+module says which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from serinus.engines.counters import CounterNames
+
+__all__ = ["Abort", "Lie", "Traits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """A sample that says what is not so. `how` completes "`sample` …", as in "stays at 0 while"."""
+
+    sample: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.sample} {self.how}"
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """How an engine is told to give a request up."""
+
+    by_closing: bool = True
+    """Closing the connection of a streamed answer is enough."""
+    within: float = 0.0
+    """Seconds, at the most, that the engine works on after that; 0 where it knows at its next
+    step."""
+    route: str | None = None
+    """A route that aborts a request by its id, where there is one."""
+
+    def __str__(self) -> str:
+        said = "closing the connection" if self.by_closing else "not by closing the connection"
+        if self.by_closing and self.within:
+            said += f" (heard within {self.within:g} s)"
+        return f"{said}; POST {self.route}" if self.route else said
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """The traits of one kind of engine. Texts are for people, one line each."""
+
+    release: str
+    """The release, or releases, that its names are of, and how they are known."""
+    counted: str
+    """By what one token of an answer is counted."""
+    work: str
+    """What its numbers mean by work in flight."""
+    names: CounterNames = field(default_factory=CounterNames)
+    """Its samples by what they mean: `tokens` and `steps` move in the middle of a request,
+    `finished` at the end of one. Without the first two, silence in the middle means nothing."""
+    at_end: tuple[str, ...] = ()
+    """Samples that look like progress and move only when a request ends. They are not read: a
+    long request would look like a standstill."""
+    lies: tuple[Lie, ...] = ()
+    health_seconds: float = 0.0
+    """Seconds that its own health handler takes by construction, on an idle engine that is well.
+    A probe's timeout, and ours, has to be longer."""
+    health_generates: bool = False
+    """Whether that handler has the engine generate, which looks like users' work."""
+    abort: Abort = field(default_factory=Abort)
+
+    @property
+    def steady(self) -> bool:
+        """Whether its page shows a standstill in the middle of a request."""
+        return bool(self.names.tokens or self.names.steps)
