@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from serinus.core.status import Reason
 from serinus.errors import SettingsError
 from serinus.runtime.engine_monitor import EngineMonitor
-from tests.runtime.engines import EngineDeadError
+from serinus.runtime.runtime import Runtime
+from tests.runtime.benches import ADDRESS, PAYLOAD, settings
+from tests.runtime.engines import Engine, EngineDeadError
 
 
 class AsyncLLM:
@@ -38,13 +41,20 @@ class Monitored:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
         self.deaths: list[tuple[float, str]] = []
+        self.words: list[tuple[float, bool, str]] = []
         monitor = EngineMonitor(
-            engine, died=self._died, **({"interval": 2.0, "timeout": 30.0} | limits)
+            engine,
+            died=self._died,
+            heard=self._heard,
+            **({"interval": 2.0, "timeout": 30.0} | limits),
         )
         self.task = asyncio.create_task(monitor.run())
 
     def _died(self, why: str) -> None:
         self.deaths.append((round(self.loop.time() - self.began, 2), why))
+
+    def _heard(self, well: bool, detail: str) -> None:
+        self.words.append((round(self.loop.time() - self.began, 2), well, detail))
 
     async def stop(self) -> None:
         """End the task."""
@@ -113,16 +123,76 @@ async def test_a_good_answer_begins_the_count_anew() -> None:
     await monitored.stop()
 
 
-async def test_no_answer_in_time_is_a_failure() -> None:
-    """And the check is cancelled."""
+async def test_no_answer_in_time_is_testimony_and_no_death(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An engine full of work is slow to answer. The check is cancelled, and it is said once."""
     engine = AsyncLLM()
     engine.latency = 1e9
     monitored = Monitored(engine, timeout=5.0, max_failures=2)
-    await asyncio.sleep(5.5)
+    await asyncio.sleep(40)
     assert monitored.deaths == []
-    await asyncio.sleep(7)
-    assert [why for _, why in monitored.deaths] == ["check_health() did not answer within 5 s"]
+    silence = "check_health() did not answer within 5 s"
+    assert monitored.words == [(at, False, silence) for at in (5, 12, 19, 26, 33)]
+    assert caplog.messages == [f"{silence}: a canary will tell"]
+    assert len(asyncio.all_tasks()) == 4  # this one, the monitor's, and its two
+    await monitored.stop()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_time_out_neither_counts_nor_begins_the_count_anew() -> None:
+    """In a row means in a row of answers."""
+    engine = AsyncLLM()
+    monitored = Monitored(engine, timeout=1.0, max_failures=2)
+    engine.trouble = RuntimeError("rpc failed")
+    await asyncio.sleep(0.1)
+    engine.latency = 1e9
+    await asyncio.sleep(10)
+    assert monitored.deaths == []
+    engine.latency = 0.0
+    await asyncio.sleep(4)
+    assert [why for _, why in monitored.deaths] == ["check_health(): RuntimeError: rpc failed"]
+
+
+async def test_errored_is_seen_while_a_check_runs() -> None:
+    """A check that hangs must not hide the engine's last word; it is cancelled."""
+    engine = AsyncLLM()
+    engine.latency = 1e9
+    monitored = Monitored(engine, timeout=0.0)
+    await asyncio.sleep(5)
+    engine.errored = True
+    await asyncio.sleep(0.3)
+    assert [why for _, why in monitored.deaths] == ["the engine says that it has failed (errored)"]
+    assert monitored.task.done()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_every_answer_is_told_as_the_engines_own_word() -> None:
+    """Well or not; and the last word is told before the death."""
+    engine = AsyncLLM()
+    monitored = Monitored(engine, max_failures=2)
+    await asyncio.sleep(0.1)
+    engine.trouble = RuntimeError("rpc failed")
+    await asyncio.sleep(4)
+    problem = "check_health(): RuntimeError: rpc failed"
+    assert monitored.words == [
+        (0, True, "check_health() passed"),
+        (2, False, problem),
+        (4, False, problem),
+    ]
+    assert monitored.deaths == [(4, problem)]
+
+
+async def test_a_flag_alone_is_told_at_the_interval() -> None:
+    """And not at each glance."""
+
+    class Flagged:
+        errored = False
+
+    monitored = Monitored(Flagged())
+    await asyncio.sleep(5)
+    assert monitored.words == [(at, True, "not errored") for at in (0, 2, 4)]
+    await monitored.stop()
 
 
 async def test_an_engines_own_time_out_is_told_as_its_own() -> None:
@@ -139,7 +209,7 @@ async def test_a_time_limit_of_nought_is_none() -> None:
     engine = AsyncLLM()
     engine.latency = 1e6
     monitored = Monitored(engine, timeout=0.0)
-    await asyncio.sleep(9e5)
+    await asyncio.sleep(9e3)
     assert monitored.deaths == []
     await monitored.stop()
 
@@ -207,3 +277,25 @@ async def test_a_monitor_that_is_cancelled_ends() -> None:
     await monitored.stop()
     assert monitored.task.cancelled()
     assert monitored.deaths == []
+
+
+async def test_a_check_that_is_silent_brings_a_canary_at_once_which_finds_the_frozen_engine() -> (
+    None
+):
+    """The wait for the next canary is not waited for; the verdict is by the canary alone."""
+    clock = asyncio.get_running_loop().time
+    monitored, engine = AsyncLLM(), Engine()
+    async with Runtime(settings(canary_wait_time=1e4), handle_signals=False, clock=clock) as worker:
+        await worker.endpoint(ADDRESS).register(engine.generate, health_check_payload=PAYLOAD)
+        worker.monitor_engine(monitored, interval=2.0, timeout=5.0)
+        await asyncio.sleep(60)
+        assert worker.report().readiness.ready
+        engine.behaviour = "hangs"
+        monitored.latency = 1e9
+        await asyncio.sleep(2 + 5 + 2 + 0.5)
+        report = worker.report()
+        standing = report.endpoints[0].standing
+        assert standing.heard is not None
+        assert standing.heard.well is False
+        assert standing.verdict.reason is Reason.CANARY_TIMEOUT
+        assert report.liveness.live, "a silent check is no death"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import EngineDied, Evidence, Lease, Registered
+from serinus.core.evidence import EngineDied, Evidence, Heard, Lease, Registered
 from serinus.core.history import History, Transition
 from serinus.core.report import CheckReport, LeaseReport, Report, told_of
 from serinus.core.rules import Rules
@@ -225,6 +225,12 @@ class Board:
         for watched in tuple(self.endpoints.values()):
             self.manager.tell(watched.target, death)
         self.changed()
+
+    def heard(self, well: bool | None, detail: str) -> None:  # noqa: FBT001 - a callback's word
+        """Take the word on its own health of the engine behind all endpoints of this process."""
+        word = Heard(self.clock(), well, detail)
+        for watched in tuple(self.endpoints.values()):
+            self.manager.tell(watched.target, word)
 
     def drain(self) -> None:
         """Say that no new work is wanted, and send no more canaries."""

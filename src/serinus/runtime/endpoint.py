@@ -35,11 +35,13 @@ class Endpoint:
         board: Board,
         served: dict[EndpointAddress, Served],
         drained: Callable[[], Awaitable[None]],
+        left: Callable[[Served], None] = lambda _served: None,
     ) -> None:
         self.address = address
         self._board = board
         self._served = served
         self._drained = drained
+        self._left = left
 
     async def serve_endpoint(
         self,
@@ -96,6 +98,7 @@ class Endpoint:
         """Stop serving; requests in flight go on to their end. Twice is once."""
         served = self._served.pop(self.address, None)
         if served is not None:
+            self._left(served)
             self._board.unwatch(served.watched)
 
     def stream(self, request: Any, context: Context | None = None) -> AsyncGenerator[Any, None]:

@@ -41,6 +41,8 @@ class Workings:
         self.publisher = Publisher(self.board, server)
         self.board.changed = self.publisher.changed
         self.served: dict[EndpointAddress, Served] = {}
+        self._leaving: list[Served] = []
+        """Withdrawn, with requests that go on to their end."""
         self.draining = Draining(
             began=self._begin_draining,
             in_flight=self.in_flight,
@@ -83,8 +85,13 @@ class Workings:
     def endpoint(self, address: str) -> Endpoint:
         """Return the endpoint at an address."""
         parsed = EndpointAddress.parse(address)
-        drained = self.draining.wait
-        return Endpoint(parsed, board=self.board, served=self.served, drained=drained)
+        return Endpoint(
+            parsed,
+            board=self.board,
+            served=self.served,
+            drained=self.draining.wait,
+            left=self._left,
+        )
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check of the process."""
@@ -99,6 +106,7 @@ class Workings:
         monitor = EngineMonitor(
             engine,
             died=self.board.engine_died,
+            heard=self.board.heard,
             interval=settings.engine_health_check_interval if interval is None else interval,
             timeout=settings.engine_health_check_timeout if timeout is None else timeout,
             max_failures=settings.engine_health_check_max_failures,
@@ -114,12 +122,17 @@ class Workings:
         task.add_done_callback(self._task_ended)
 
     def in_flight(self) -> int:
-        """Count the requests that draining waits for."""
-        return sum(one.traffic.in_flight for one in self.served.values() if one.graceful)
+        """Count the requests that draining waits for, those of withdrawn endpoints among them."""
+        waited_for = (*self.served.values(), *self._leaving)
+        return sum(one.traffic.in_flight for one in waited_for if one.graceful)
 
     def metrics(self) -> bytes:
         """Render the metrics."""
         return metrics.render(self.board, self.served)
+
+    def _left(self, served: Served) -> None:
+        """Keep what was withdrawn in mind until its last request has ended."""
+        self._leaving = [one for one in (*self._leaving, served) if one.traffic.in_flight]
 
     def _begin_draining(self) -> None:
         self.board.drain()

@@ -215,14 +215,14 @@ class Declaration:
         30.0,
         SPAN,
         Group.ENGINE,
-        "The time it has to answer. 0: no limit.",
+        "The time it has to answer; past it a canary is sent. 0: no limit.",
         env=("DYN_ENGINE_HEALTH_CHECK_TIMEOUT", "SGLANG_HEALTH_CHECK_TIMEOUT"),
     )
     engine_health_check_max_failures: int = setting(
         1,
         Whole(1, 1000),
         Group.ENGINE,
-        "Failures in a row after which the engine counts as dead.",
+        "Failures in a row, time-outs not among them, after which the engine counts as dead.",
         env=(
             "SERINUS_ENGINE_HEALTH_CHECK_MAX_FAILURES",
             "SGLANG_HEALTH_CHECK_MAX_FAILURES_BEFORE_SHUTDOWN",
