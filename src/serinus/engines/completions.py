@@ -1,7 +1,8 @@
 """Completions over HTTP: how one token is asked for, and an answer's reader.
 
 The answer to a streamed question is an event stream that ends with `[DONE]`, or at least with a
-finish reason. A server that answers with one JSON document instead has answered too.
+finish reason. A server that answers with one JSON document, or a line of JSON for each chunk
+(Ollama), has answered too. What a chunk brings is read by a function of the engine's.
 
 How tokens are counted: by `usage` or `token_ids` where the engine gives one of them and it is not
 zero; else one for every chunk with output; else, where an end was reached that takes a token
@@ -12,7 +13,7 @@ is empty counts, and the first chunk of a chat, which has only a role, does not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from functools import cache
 from importlib import metadata
@@ -21,8 +22,8 @@ from typing import Any
 from serinus.core.evidence import CanaryFault
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.foreign import quoted
-from serinus.engines.protocol import Answer, Failure, Question
-from serinus.engines.refusals import MAX_REFUSAL_BYTES, error_text, refusal
+from serinus.engines.protocol import Answer, Blame, Failure, Question
+from serinus.engines.refusals import MAX_REFUSAL_BYTES, blame_for, error_text, refusal
 from serinus.engines.sse import SseEvent, SseReader
 from serinus.errors import LifecycleError
 
@@ -55,15 +56,27 @@ class _Mode(Enum):
     """How a body is read."""
 
     EVENTS = auto()
+    LINES = auto()
     DOCUMENT = auto()
     REFUSAL = auto()
     FOREIGN = auto()
 
 
 class CompletionReader:
-    """Reads one answer to a question for a completion; see AnswerReader."""
+    """Reads one answer to a question for a completion; see AnswerReader.
 
-    def __init__(self) -> None:
+    `read` says what an item brings, None for one of another shape. `end_is_told`: a stream that
+    ends without saying so has broken off; some servers never say it.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[object], Chunk | None] = read_chunk,
+        *,
+        end_is_told: bool = True,
+    ) -> None:
+        self._read = read
+        self._end_is_told = end_is_told
         self._events = SseReader()
         self._mode: _Mode | None = None
         self._status = 0
@@ -101,6 +114,8 @@ class CompletionReader:
                 self._fail(CanaryFault.WRONG_SHAPE, "an event of the stream is too large")
             return
         self._body += data
+        if self._mode is _Mode.LINES:
+            self._take_lines()
         if len(self._body) > self._room():
             self.end()
 
@@ -108,6 +123,8 @@ class CompletionReader:
         """Take the end of the body, after which the answer is finished."""
         if self._mode is _Mode.EVENTS and not self._finished:
             self._take_events(self._events.end())
+        if self._mode is _Mode.LINES and self._body.strip():
+            self._take_line(bytes(self._body))
         if self._finished:
             return
         match self._mode:
@@ -133,6 +150,18 @@ class CompletionReader:
             else:
                 self._take_json(event.data, error=event.name == "error")
 
+    def _take_lines(self) -> None:
+        *lines, rest = self._body.split(b"\n")
+        self._body = bytearray(rest)
+        for line in lines:
+            if line.strip() and not self._finished:
+                self._take_line(bytes(line))
+
+    def _take_line(self, line: bytes) -> None:
+        self._take_json(line.decode(errors="replace"), error=False)
+        if self._finish is not None and not self._finished:
+            self._conclude(cut=False)
+
     def _take_document(self) -> None:
         if len(self._body) > _MAX_DOCUMENT_BYTES:
             self._fail(CanaryFault.WRONG_SHAPE, "the answer is too large for one token")
@@ -146,14 +175,15 @@ class CompletionReader:
             item: Any = json.loads(text)
         except (ValueError, RecursionError):
             item = None
-        chunk = read_chunk(item)
+        chunk = self._read(item)
         if error and (chunk is None or chunk.error is None):
             chunk = Chunk(error=text if item is None else error_text(item))
         if chunk is None:
             problem = "is not JSON" if item is None else "is not a completion"
             self._fail(CanaryFault.WRONG_SHAPE, f"the answer {problem}: {quoted(text)}")
         elif chunk.error is not None:
-            self._fail(CanaryFault.ERROR_ITEM, f"the answer is an error: {quoted(chunk.error)}")
+            detail = f"the answer is an error: {quoted(chunk.error)}"
+            self._fail(CanaryFault.ERROR_ITEM, detail, blame_for(chunk.error))
         else:
             self._take_chunk(chunk)
 
@@ -175,7 +205,7 @@ class CompletionReader:
         """Judge a body that is over: `cut` where it ended without saying so."""
         self._finished = True
         tokens = self._tokens()
-        if cut and self._finish is None and self._items:
+        if cut and self._end_is_told and self._finish is None and self._items:
             self._fail(
                 CanaryFault.WRONG_SHAPE,
                 f"the answer broke off after {tokens} token(s): neither [DONE] nor a finish_reason",
@@ -187,12 +217,12 @@ class CompletionReader:
             end = f"finish_reason {quoted(self._finish)}" if self._finish else "no finish_reason"
             self._fail(CanaryFault.EMPTY, f"the answer ended without a token ({end})")
 
-    def _fail(self, fault: CanaryFault, detail: str) -> None:
-        self._failure = Failure(fault, detail)
+    def _fail(self, fault: CanaryFault, detail: str, blame: Blame = Blame.ENGINE) -> None:
+        self._failure = Failure(fault, detail, blame=blame)
         self._finished = True
 
     def _room(self) -> int:
-        return _MAX_DOCUMENT_BYTES if self._mode is _Mode.DOCUMENT else MAX_REFUSAL_BYTES
+        return MAX_REFUSAL_BYTES if self._mode is _Mode.REFUSAL else _MAX_DOCUMENT_BYTES
 
     def _beginning(self) -> str:
         return quoted(self._body[:1024].decode(errors="replace"))
@@ -203,6 +233,8 @@ def _mode(status: int, content_type: str) -> _Mode:
         return _Mode.REFUSAL
     if content_type in {"text/event-stream", "text/plain", ""}:
         return _Mode.EVENTS
+    if content_type in {"application/x-ndjson", "application/jsonl"}:
+        return _Mode.LINES
     if content_type == "application/json" or content_type.endswith("+json"):
         return _Mode.DOCUMENT
     return _Mode.FOREIGN

@@ -16,7 +16,7 @@ __all__ = ["CounterNames", "Counters", "Samples", "progress", "read_counters"]
 Samples: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 """A metrics page: by sample name, the labels and the value of every sample."""
 
-_NO_END = (("finished_reason", "abort"), ("finished_reason", "error"))
+_NO_END = (("finished_reason", "abort"), ("finished_reason", "error"), ("status", "error"))
 """Requests that were given up are no progress: on a hung engine, callers give up in numbers."""
 
 

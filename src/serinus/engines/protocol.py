@@ -13,6 +13,7 @@ from typing import Protocol
 
 from serinus.core.evidence import CanaryFault
 from serinus.engines.counters import Counters, Samples
+from serinus.engines.signs import Sign
 from serinus.engines.traits import Traits
 
 __all__ = ["Answer", "AnswerReader", "Blame", "Engine", "Failure", "Question"]
@@ -105,8 +106,16 @@ class Engine(Protocol):
         """What has to be known of it to judge it: what moves when, what lies, how to abort."""
 
     @property
+    def signs(self) -> tuple[Sign, ...]:
+        """What it shows of its kind, for `recognition`."""
+
+    @property
     def models_path(self) -> str:
         """Where it lists its models."""
+
+    @property
+    def models_method(self) -> str:
+        """The HTTP method for that: GET, or POST with an empty body."""
 
     @property
     def health_path(self) -> str:
@@ -119,6 +128,10 @@ class Engine(Protocol):
     @property
     def metrics_path(self) -> str | None:
         """Where its metrics page is, None if it has none. A page that is not there is unknown."""
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of that page where it is usually not the engine's own."""
 
     @property
     def metric_names(self) -> frozenset[str]:

@@ -13,14 +13,20 @@ from serinus.core.evidence import CanaryFault
 from serinus.engines.foreign import quoted
 from serinus.engines.protocol import Blame, Failure
 
-__all__ = ["MAX_REFUSAL_BYTES", "error_text", "refusal"]
+__all__ = ["MAX_REFUSAL_BYTES", "blame_for", "error_text", "refusal"]
 
 MAX_REFUSAL_BYTES = 16 << 10
 """How much of an error's body is worth reading."""
 
 _LOAD = frozenset({408, 429, 529})
-_FULL = "currently busy and cannot accept"
-"""What vLLM says with a 503 when its queue is full."""
+_FULL = (
+    "currently busy and cannot accept",  # vLLM 0.32
+    "request queue is full",  # SGLang 0.5, --max-queued-requests
+    "server busy, please try again",  # Ollama, OLLAMA_MAX_QUEUE
+    "all workers are busy",  # Dynamo 1.6's frontend
+    "model is overloaded",  # TGI
+)
+"""What engines say, in lower case, when their queue is full."""
 _NO_ROUTE = frozenset({404, 405, 501})
 
 
@@ -56,11 +62,25 @@ def error_text(error: object) -> str:
     return ": ".join(told) or _plain(error)
 
 
+def blame_for(error: str) -> Blame:
+    """Return whose fault an error in an answer is: too much work is nobody's.
+
+    >>> blame_for("finish_reason abort: The request queue is full.")
+    <Blame.LOAD: 'load'>
+    """
+    return Blame.LOAD if _says_full(error) else Blame.ENGINE
+
+
+def _says_full(message: str) -> bool:
+    lower = message.lower()
+    return any(words in lower for words in _FULL)
+
+
 def _meaning(status: int, error: object) -> tuple[Blame, bool, str]:
     message = _message(error).lower()
     if status in {401, 403}:
         return Blame.CANARY, False, "refused by authorization"
-    if status in _LOAD or (status == 503 and _FULL in message):
+    if status in _LOAD or (status == 503 and _says_full(message)):
         return Blame.LOAD, False, "the engine has too much to do"
     if _lacks_completions(status, message):
         return Blame.CANARY, True, "not supported by the server"
@@ -68,6 +88,8 @@ def _meaning(status: int, error: object) -> tuple[Blame, bool, str]:
         return Blame.CANARY, False, "model not found"
     if status in _NO_ROUTE:
         return Blame.CANARY, True, "the server has no such route"
+    if status == 424:  # TGI's for a generation that failed
+        return Blame.ENGINE, False, "the engine failed"
     if 400 <= status < 500:
         return Blame.CANARY, False, "bad request" if status in {400, 422} else "request refused"
     if 300 <= status < 400:

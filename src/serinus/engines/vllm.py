@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serinus.engines.completions import CompletionReader, question
-from serinus.engines.counters import CounterNames, Counters, Samples, read_counters
-from serinus.engines.listing import read_model_list
+from serinus.engines.counters import CounterNames
+from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
+from serinus.engines.signs import Sign, member, owned_by, samples
 from serinus.engines.traits import Lie, Traits
 
 __all__ = ["VllmEngine"]
 
 _NAMES = CounterNames(
     running=("vllm:num_requests_running",),
-    waiting=("vllm:num_requests_waiting",),
+    waiting=("vllm:num_requests_waiting", "vllm:num_requests_swapped"),  # swapped: V0, to 0.8
     tokens=("vllm:generation_tokens_total",),
     steps=("vllm:iteration_tokens_total_count",),
     finished=("vllm:request_success_total",),
 )
 _TRAITS = Traits(
-    release="0.32 (recorded); the names are the same since the V1 engine of 0.8",
+    release="0.32 (recorded); before the V1 engine (0.8) also num_requests_swapped",
     counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
     work="running + waiting, as the scheduler last said",
     names=_NAMES,
@@ -36,46 +36,22 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class VllmEngine:
+class VllmEngine(OpenAiApi):
     """The vLLM engine. `token_id` is the whole prompt: the BOS id where it is known, else 1."""
 
     name: str = "vllm"
     traits: Traits = _TRAITS
-    models_path: str = "/v1/models"
-    health_path: str = "/health"
-    health_is_free: bool = True
-    metrics_path: str | None = "/metrics"
-    metric_names: frozenset[str] = _NAMES.all
+    signs: tuple[Sign, ...] = (
+        owned_by("vllm"),
+        member("/version", "version", told="version", proof=False),
+        samples("vllm:", proof=False),
+    )
     token_id: int = 1
-
-    def read_models(self, body: bytes) -> tuple[str, ...]:
-        """Return the model ids, base models before LoRA adapters."""
-        return read_model_list(body)
-
-    def canary(self, model: str) -> Question:
-        """Return the question for one token."""
-        return self.alternatives(model)[0]
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return the one way there is: ids need neither tokenizer nor chat template.
 
         The ids of the answer are asked for, because one token's text can be empty.
         """
-        body = {
-            "model": model,
-            "prompt": [self.token_id],
-            "max_tokens": 1,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "return_token_ids": True,
-        }
-        return (question("/v1/completions", body),)
-
-    def answer_reader(self) -> CompletionReader:
-        """Return a new reader."""
-        return CompletionReader()
-
-    def counters(self, samples: Samples) -> Counters:
-        """Return the sums over data-parallel engines and models; aborted requests do not count."""
-        return read_counters(samples, _NAMES)
+        more = {"stream_options": {"include_usage": True}, "return_token_ids": True}
+        return (completion(model, [self.token_id], more),)
