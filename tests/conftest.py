@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.virtual_time import loop_factories
+from serinus.simulation.virtual_time import VirtualTimeLoop
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
     """Run async tests in virtual time unless they are marked otherwise."""
-    return loop_factories(item)
+    real = any(item.get_closest_marker(name) for name in ("real_time", "end_to_end", "vllm"))
+    return {"real": asyncio.new_event_loop} if real else {"virtual": VirtualTimeLoop}

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from serinus.runtime.loop_watch import LoopWatch
-from tests.virtual_time import VirtualTimeLoop
+from serinus.simulation.virtual_time import VirtualTimeLoop
 
 
 def block(seconds: float) -> None:

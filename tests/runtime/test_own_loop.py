@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from serinus.core.status import Reason
+from serinus.simulation.virtual_time import VirtualTimeLoop
 from tests.runtime.benches import Bench, read
 from tests.runtime.engines import TOKEN, Engine
-from tests.virtual_time import VirtualTimeLoop
 
 
 def block(seconds: float) -> None:

@@ -11,8 +11,8 @@ from serinus.core.evidence import Progress, RequestFailed, RequestFault
 from serinus.core.verdict import Verdict
 from serinus.runtime.manager import HealthCheckManager
 from serinus.runtime.target import HealthCheckTarget
+from serinus.simulation.virtual_time import VirtualTimeLoop
 from tests.runtime.targets import RULES, Question, manager, target
-from tests.virtual_time import VirtualTimeLoop
 
 
 async def test_the_first_canary_goes_out_at_registration() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from serinus.sim.engine import Pace, QueueFullError
 from serinus.sim.jobs import Finish, Order
+from serinus.simulation.virtual_time import VirtualTimeLoop
 from tests.sim.rig import SECONDS, Rig, running
-from tests.virtual_time import VirtualTimeLoop
 
 
 async def test_every_step_gives_a_token_to_each_running_sequence() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from serinus.sim import words
 from serinus.sim.faults import Fault, Plan
 from serinus.sim.jobs import Finish
+from serinus.simulation.virtual_time import VirtualTimeLoop
 from tests.sim.rig import SECONDS, running
-from tests.virtual_time import VirtualTimeLoop
 
 
 async def test_a_hang_holds_a_running_request_and_then_lets_it_go_on() -> None:

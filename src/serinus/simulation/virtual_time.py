@@ -1,15 +1,15 @@
 """An event loop whose clock jumps to the next deadline when nothing is ready.
 
-A test of pacing waits for hours in milliseconds, and always in the same order. It is for logic:
-a loop that waits for sockets or subprocesses must run in real time (mark the test `real_time`).
+Hours pass in milliseconds, and always in the same order. It is for logic: a loop that waits for
+sockets or subprocesses must run in real time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Mapping
-from typing import Any
+
+__all__ = ["VirtualTimeLoop"]
 
 
 class _ImpatientSelector(selectors.SelectSelector):
@@ -45,9 +45,3 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Move the clock; a negative or tiny step still reaches the next timer."""
         self._now += max(seconds, 1e-9)
-
-
-def loop_factories(item: Any) -> Mapping[str, Any]:
-    """Choose the loop of a test: virtual by default, real when it is marked so."""
-    real = any(item.get_closest_marker(name) for name in ("real_time", "end_to_end", "vllm"))
-    return {"real": asyncio.new_event_loop} if real else {"virtual": VirtualTimeLoop}
