@@ -13,6 +13,7 @@ __all__ = [
     "SerinusError",
     "SettingsError",
     "StatusError",
+    "TraceError",
     "excerpt",
 ]
 
@@ -39,6 +40,10 @@ class EngineError(SerinusError):
 
 class StatusError(SerinusError):
     """The status process could not be started, so nobody would hear the verdict."""
+
+
+class TraceError(SerinusError):
+    """A trace cannot be read or written: the message has the file, the place and why."""
 
 
 class LifecycleError(SerinusError, RuntimeError):
