@@ -48,6 +48,9 @@ GOOD: dict[str, tuple[str, object]] = {
     "scrape_interval": ("0.25", 0.25),
     "model": ("org/model", "org/model"),
     "engine_death_notice": ("2m", 120.0),
+    "record": ("/var/lib/serinus/trace", "/var/lib/serinus/trace"),
+    "record_bytes": ("1048576", 1048576),
+    "record_keep": ("0", 0),
 }
 
 PORT = "a whole number up to 65535: 0 = a free port, negative = off"
@@ -110,4 +113,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "scrape_interval": (MOMENT, NO_MOMENT),
     "model": ("the name of a model", [""]),
     "engine_death_notice": (SPAN, NO_SPAN),
+    "record": ("the path of a file", [""]),
+    "record_bytes": ("a whole number from 65536 to 1099511627776", ["65535", "16M", "1e6", "-1"]),
+    "record_keep": ("a whole number from 0 to 1000", ["-1", "1001", "x"]),
 }

@@ -12,6 +12,7 @@ import ctypes
 import os
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,12 +21,24 @@ from pathlib import Path
 
 from serinus.errors import EngineError, SettingsError, excerpt
 
-__all__ = ["EngineProcess"]
+__all__ = ["PORT", "EngineProcess", "placed"]
 
+PORT = "{port}"
+"""A word of a command that becomes a free port."""
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 _GLANCE = 0.05
 _TAIL = 2000
 _CORE = re.compile(r"VLLM::EngineCor")
+
+
+def placed(command: Sequence[str]) -> tuple[list[str], str | None]:
+    """Give a command a free port where it has `{port}`; return it, and the URL, if it has."""
+    if not any(PORT in word for word in command):
+        return list(command), None
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port = str(holder.getsockname()[1])
+    return [word.replace(PORT, port) for word in command], f"http://127.0.0.1:{port}"
 
 
 class EngineProcess:

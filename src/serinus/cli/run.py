@@ -6,13 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import socket
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from serinus.cli.engine_process import EngineProcess
+from serinus.cli.engine_process import PORT, EngineProcess, placed
 from serinus.cli.flags import add_setting_flags, loaded
 from serinus.cli.sidecar import UNUSED, sidecar_of
 from serinus.cli.transcript import Notes, Transcript
@@ -37,7 +36,6 @@ DEFAULTS: dict[str, object] = {
 }
 """Shorter than in earnest, so that something is seen within seconds."""
 _ENGINES = {"sim": "vllm", "vllm": "vllm", "openai": "openai"}
-_PORT = "{port}"
 _GLANCE = 0.05
 EPILOG = """\
 examples:
@@ -106,21 +104,14 @@ def _plan(arguments: argparse.Namespace) -> _Plan:
         return _Plan([sys.executable, "-m", "serinus", "sim", "--port", "0"], None)
     if arguments.url is not None:
         return _Plan(command, arguments.url)
-    if not any(_PORT in word for word in command):
+    words, url = placed(command)
+    if url is None:
         raise SettingsError(
             "no address of the engine; accepted: --url http://HOST:PORT, or a command in which "
-            f"{_PORT} stands for its port: serinus run --engine {engine} -- vllm serve MODEL "
-            f"--port {_PORT}"
+            f"{PORT} stands for its port: serinus run --engine {engine} -- vllm serve MODEL "
+            f"--port {PORT}"
         )
-    port = str(_free_port())
-    return _Plan([word.replace(_PORT, port) for word in command], f"http://127.0.0.1:{port}")
-
-
-def _free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
+    return _Plan(words, url)
 
 
 class _Demo:

@@ -271,12 +271,17 @@ class Board:
         """Fold liveness."""
         return self.system.liveness(endpoints, readiness, now=self.clock())
 
-    def report(self) -> Report:
-        """Take a snapshot of everything, after a look at what traffic shows."""
+    def look_around(self) -> None:
+        """Take a look at what traffic shows, everywhere."""
         now = self.clock()
         for target in tuple(self._targets()):
             if seen := tuple(target.look(now)):
                 self.manager.tell(target, *seen)
+
+    def report(self) -> Report:
+        """Take a snapshot of everything, after a look at what traffic shows."""
+        now = self.clock()
+        self.look_around()
         endpoints = self.health()
         readiness = self.readiness(endpoints)
         return Report(

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import RequestFault
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.traffic import BUCKETS, Traffic
 from serinus.status import Exposition, HistogramLabels, labels
+
+if TYPE_CHECKING:
+    from serinus.traces.recorder import Recorder
 
 __all__ = ["render"]
 
@@ -26,10 +29,14 @@ _REFERENCE_ERRORS = {
 """The reference counts errors by the place where they were met; these are the nearest places."""
 
 
-def render(board: Board, served: Mapping[EndpointAddress, Any]) -> bytes:
+def render(
+    board: Board, served: Mapping[EndpointAddress, Any], recorder: Recorder | None = None
+) -> bytes:
     """Render everything; `served` has the accounts (`.traffic`, `.labels`) of the endpoints."""
     text = Exposition()
     _process(text, board)
+    if recorder is not None:
+        _recording(text, recorder)
     _endpoints(text, board)
     accounts = [(address, one.traffic, dict(one.labels)) for address, one in served.items()]
     if accounts:
@@ -62,6 +69,22 @@ def _process(text: Exposition, board: Board) -> None:
         "serinus_loop_lost_seconds_total",
         "Seconds by which the worker's event loop came late.",
         [("", board.manager.watch.lost)],
+    )
+
+
+def _recording(text: Exposition, recorder: Recorder) -> None:
+    text.gauge(
+        "serinus_recording",
+        "1 while evidence is recorded, 0 if the file can take no more.",
+        [("", int(recorder.stopped is None))],
+    )
+    text.counter(
+        "serinus_recorded_total", "Pieces of evidence in the trace.", [("", recorder.recorded)]
+    )
+    text.counter(
+        "serinus_unrecorded_total",
+        "Pieces of evidence that did not get into the trace.",
+        [("", recorder.lost)],
     )
 
 

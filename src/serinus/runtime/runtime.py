@@ -163,6 +163,11 @@ class Runtime:
         """Render the metrics, as the worker knows them, in Prometheus text."""
         return self._workings.metrics()
 
+    def mark(self, text: str) -> None:
+        """Say in the recording, if there is one, what is going on: `fault: … begins` and `ends`."""
+        if self._workings.recorder is not None:
+            self._workings.recorder.mark(text)
+
     # --- the owner's words -------------------------------------------------------------------
 
     def set_health_status(self, status: HealthStatus | str) -> None:

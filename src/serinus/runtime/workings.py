@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
 from serinus.runtime import metrics
@@ -19,9 +19,16 @@ from serinus.runtime.served import Served
 from serinus.settings import Settings
 from serinus.status import SystemStatusServer
 
+if TYPE_CHECKING:
+    from serinus.traces.recorder import Recorder
+
 __all__ = ["Workings"]
 
 logger = logging.getLogger("serinus")
+
+_RESOLUTION = 1.0
+"""Seconds between two looks at traffic while it is recorded, which is otherwise looked at when a
+verdict may follow from it: a trace must serve other settings too."""
 
 
 class Workings:
@@ -37,7 +44,9 @@ class Workings:
         seed: int | None,
     ) -> None:
         self.settings = settings
-        self.board = Board(settings, clock=clock, seed=seed)
+        self.recorder = _recorder(settings, clock)
+        observe = None if self.recorder is None else self.recorder.observe
+        self.board = Board(settings, clock=clock, seed=seed, observe=observe)
         self.publisher = Publisher(self.board, server)
         self.board.changed = self.publisher.changed
         self.served: dict[EndpointAddress, Served] = {}
@@ -55,7 +64,14 @@ class Workings:
         self._engines: list[Any] = []
 
     def start(self) -> None:
-        """Attach to the status server and begin to judge."""
+        """Attach to the status server and begin to judge.
+
+        Raises TraceError if evidence is to be recorded and cannot be.
+        """
+        if self.recorder is not None:
+            self.recorder.start()
+            logger.info("recording to %s", self.recorder.file)
+            self.start_task(self._look_around(), name="looks for the recording")
         if self._server is not None:
             self._server.attach(
                 asyncio.get_running_loop(), metrics=self.metrics, details=self.publisher.details
@@ -81,6 +97,8 @@ class Workings:
                 self._signals.close()
             if self._server is not None:
                 self._server.detach()
+            if self.recorder is not None:
+                await asyncio.to_thread(self.recorder.close)
 
     def endpoint(self, address: str) -> Endpoint:
         """Return the endpoint at an address."""
@@ -128,7 +146,12 @@ class Workings:
 
     def metrics(self) -> bytes:
         """Render the metrics."""
-        return metrics.render(self.board, self.served)
+        return metrics.render(self.board, self.served, self.recorder)
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(_RESOLUTION)
+            self.board.look_around()
 
     def _left(self, served: Served) -> None:
         """Keep what was withdrawn in mind until its last request has ended."""
@@ -151,3 +174,19 @@ class Workings:
                     await asyncio.to_thread(engine.shutdown)
             except Exception:
                 logger.exception("the engine's shutdown failed")
+
+
+def _recorder(settings: Settings, clock: Callable[[], float]) -> Recorder | None:
+    if settings.record is None:
+        return None
+    # Only who records pays for these.
+    from pathlib import Path  # noqa: PLC0415
+
+    from serinus.traces.recorder import Recorder  # noqa: PLC0415
+
+    return Recorder(
+        Path(settings.record),
+        clock=clock,
+        most_bytes=settings.record_bytes,
+        keep=settings.record_keep,
+    )

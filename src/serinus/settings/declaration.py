@@ -358,3 +358,24 @@ class Declaration:
         "How long a dead engine makes `/live` fail, for whoever restarts it; after that a new life "
         "is awaited: live, not ready.",
     )
+
+    # Recording
+
+    record: str | None = setting(
+        None,
+        words.FILE,
+        Group.RECORDING,
+        "A file to which all evidence is appended, for `serinus replay`. Without it, none is kept.",
+    )
+    record_bytes: int = setting(
+        16777216,
+        Whole(65536, 1099511627776),
+        Group.RECORDING,
+        "The size, in bytes, beyond which the file is put away, compressed, and begun anew.",
+    )
+    record_keep: int = setting(
+        4,
+        Whole(0, 1000),
+        Group.RECORDING,
+        "How many files that were put away are kept.",
+    )

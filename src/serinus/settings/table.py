@@ -29,6 +29,7 @@ class Group(StrEnum):
     LIMITS = "Limits of the status process"
     DETAILS = "Who may see details"
     SIDECAR = "The sidecar"
+    RECORDING = "Recording"
 
 
 class Setting(NamedTuple):

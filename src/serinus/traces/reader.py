@@ -87,9 +87,9 @@ class _Reading:
                     trouble = None
                 why = self._begin(file, payload, first=names is None and not position)
                 names = _Names(self) if not why else names
-            elif names is None and trouble is None:
+            elif names is None:
                 raise TraceError(f"{file}: is no trace: it does not begin as one")
-            elif payload is not None and trouble is None and names is not None:
+            elif payload is not None and trouble is None:
                 try:
                     self._told(names, payload)
                 except _NoSenseError as error:
@@ -98,10 +98,11 @@ class _Reading:
                 trouble = (position, why)
         if lines.trouble and trouble is None:
             trouble = (lines.position, lines.trouble)
+        if names is None:
+            why = trouble[1] if trouble is not None else "it is empty"
+            raise TraceError(f"{file}: is no trace: {why}")
         if trouble is not None:
             self._damaged(file, *trouble, upto=lines.position)
-        if names is None and trouble is None:
-            raise TraceError(f"{file}: is no trace: it is empty")
 
     def _damaged(self, file: str, position: int, why: str, *, upto: int) -> None:
         self._damages.append(Damage(file, position, why, upto - position))

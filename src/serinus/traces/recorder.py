@@ -79,6 +79,7 @@ class Recorder:
         self._most_waiting = most_waiting
         self._waiting: queue.SimpleQueue[_Seen | _Marked | None] = queue.SimpleQueue()
         self._refused = 0
+        self._mistaken = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serinus-recorder", daemon=True)
         self._script = Script(start=self._start)
@@ -139,12 +140,7 @@ class Recorder:
                 except queue.Empty:
                     break
             open_end = None not in batch
-            try:
-                self._write([one for one in batch if one is not None], last=not open_end)
-            except Exception:
-                logger.exception(
-                    "recording to %s: entries are lost by a mistake of ours", self.file
-                )
+            self._write([one for one in batch if one is not None], last=not open_end)
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -158,20 +154,29 @@ class Recorder:
         try:
             if self._size > self._most_bytes:
                 self._turn_over()
-            text = b"".join(map(self._line, batch))
-            if refused:
-                text += self._script.lost(self._clock(), refused)
+            lines = [line for line in map(self._line, batch) if line]
+            text = b"".join(lines)
+            if missing := refused + len(batch) - len(lines):
+                text += self._script.lost(self._clock(), missing)
             if last:
                 text += self._script.end(self._clock())
             self._append(text)
-            self.recorded += len(batch)
+            self.recorded += len(lines)
+            self.lost += len(batch) - len(lines)
         except OSError as error:
             self._stop(error, len(batch))
 
     def _line(self, one: _Seen | _Marked) -> bytes:
-        if isinstance(one, _Marked):
-            return self._script.mark(one.at, one.text)
-        return self._script.seen(one.target, one.rules, one.evidence)
+        """Write an entry; what cannot be written is our mistake, and costs itself alone."""
+        try:
+            if isinstance(one, _Marked):
+                return self._script.mark(one.at, one.text)
+            return self._script.seen(one.target, one.rules, one.evidence)
+        except Exception:
+            if not self._mistaken:
+                logger.exception("recording to %s: an entry is lost by our mistake", self.file)
+            self._mistaken = True
+            return b""
 
     def _append(self, text: bytes) -> None:
         """Write it whole, or leave the file as it was, as far as that can be done."""

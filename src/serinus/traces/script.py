@@ -48,24 +48,25 @@ class Script:
         self._rules: dict[int, Rules] = {}
 
     def seen(self, target: Watched, rules: Rules, evidence: Any) -> bytes:
-        """Write a piece of evidence, after what has to be said before it."""
-        written = b""
-        kind = self._kinds.get(type(evidence))
-        if kind is None:
-            kind = self._kinds[type(evidence)] = len(self._kinds)
-            name, fields = type(evidence).__name__, list(type(evidence)._fields)
-            written += as_line(["k", kind, name, fields])
-        number = self._targets.get(target)
-        if number is None:
-            number = self._targets[target] = len(self._targets)
-            written += as_line(["t", number, target.name, target.registered.canary])
+        """Write a piece of evidence, after what has to be said before it.
+
+        Raises TypeError for what has no place in a trace; nothing is remembered of it then.
+        """
+        kind = self._kinds.get(type(evidence), len(self._kinds))
+        number = self._targets.get(target, len(self._targets))
         known = self._rules.get(number)
-        if known is not rules:
-            self._rules[number] = rules
-            if known != rules:
-                told = {name: as_item(value) for name, value in rules._asdict().items()}
-                written += as_line(["r", self._since(evidence.at), number, told])
-        return written + as_line([kind, number, *fields_of(evidence, start=self._start)])
+        line = as_line([kind, number, *fields_of(evidence, start=self._start)])
+        if known is not rules and known != rules:
+            told = {name: as_item(value) for name, value in rules._asdict().items()}
+            line = as_line(["r", self._since(evidence.at), number, told]) + line
+        if target not in self._targets:
+            line = as_line(["t", number, target.name, target.registered.canary]) + line
+        if type(evidence) not in self._kinds:
+            name, fields = type(evidence).__name__, list(type(evidence)._fields)
+            line = as_line(["k", kind, name, fields]) + line
+        self._kinds[type(evidence)], self._targets[target] = kind, number
+        self._rules[number] = rules
+        return line
 
     def mark(self, at: float, text: str) -> bytes:
         """Write a mark."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from serinus.errors import TraceError, excerpt
 from serinus.traces.lines import Item
 
-__all__ = ["Kind", "as_item", "fields_of", "is_time", "shifted"]
+__all__ = ["Item", "Kind", "as_item", "fields_of", "is_time", "shifted"]
 
 _TIMES = frozenset({"at", "sent", "until", "since"})
 _TIME_ENDS = ("_at", "_until", "_since")
