@@ -10,6 +10,7 @@ from typing import Any
 from serinus.engines import Answer, Engine
 
 __all__ = [
+    "FIXTURES",
     "RECORDED",
     "TRANSFORMERS",
     "Recorded",
@@ -21,14 +22,17 @@ __all__ = [
 ]
 
 RECORDED = Path(__file__).parent.parent / "sim" / "fixtures" / "vllm-0.32"
-TRANSFORMERS = Path(__file__).parent / "fixtures" / "transformers-5.19"
+FIXTURES = Path(__file__).parent / "fixtures"
+TRANSFORMERS = FIXTURES / "transformers-5.19"
 EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One exchange with a real server."""
+    """One exchange with a server. `request` is its JSON."""
 
+    method: str
+    path: str
     request: Any
     status: int
     headers: dict[str, str]
@@ -38,8 +42,11 @@ class Recorded:
 def recorded(name: str, folder: Path = RECORDED) -> Recorded:
     """Return an exchange that was recorded from a real server: vLLM 0.32, or that of a folder."""
     exchange = json.loads((folder / f"{name}.json").read_text())
+    asked = exchange["request"]
     return Recorded(
-        exchange["request"]["json"],
+        asked["method"],
+        asked["path"],
+        asked["json"],
         exchange["status"],
         exchange["headers"],
         exchange["body"].encode(),

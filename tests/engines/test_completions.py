@@ -213,7 +213,7 @@ def test_an_endless_error_page_is_not_read_to_its_end() -> None:
     assert reader.answer.failure.status == 500
 
 
-@pytest.mark.parametrize("name", ["completion", "chat"])
+@pytest.mark.parametrize("name", ["canary", "canary-chat"])
 def test_a_real_stream_without_done_and_without_text_is_a_proof(name: str) -> None:
     """`transformers serve` ends with its usage alone: one token, whose text is empty."""
     exchange = recorded(name, TRANSFORMERS)
@@ -225,7 +225,7 @@ def test_a_real_stream_without_done_and_without_text_is_a_proof(name: str) -> No
 def test_the_recorded_questions_are_those_that_are_asked() -> None:
     """What was recorded answers what is sent today."""
     asked = [json.loads(question.body) for question in OpenAiEngine().alternatives("tiny")]
-    assert asked == [recorded(name, TRANSFORMERS).request for name in ("completion", "chat")]
+    assert asked == [recorded(name, TRANSFORMERS).request for name in ("canary", "canary-chat")]
 
 
 def test_another_servers_word_for_a_wrong_model_is_shown() -> None:

@@ -10,7 +10,19 @@ from serinus.errors import SettingsError
 def test_every_engine_is_found_by_its_name() -> None:
     """One list; names are unique, and case does not matter."""
     names = [engine.name for engine in ENGINES]
-    assert names == ["vllm", "openai"]
+    assert names == [
+        "vllm",
+        "sglang",
+        "trtllm",
+        "llamacpp",
+        "tgi",
+        "triton",
+        "transformers",
+        "ollama",
+        "dynamo-frontend",
+        "dynamo-worker",
+        "openai",
+    ]
     assert [engine_named(name.upper()) for name in names] == list(ENGINES)
     assert engine_named(" vllm ").name == "vllm"
 
@@ -20,7 +32,9 @@ def test_every_engine_is_found_by_its_name() -> None:
     [
         ("vlm", "; did you mean vllm?"),
         ("opnai", "; did you mean openai?"),
-        ("sglang", ""),
+        ("sg-lang", "; did you mean sglang?"),
+        ("dynamo", "; did you mean dynamo-frontend or dynamo-worker?"),
+        ("lmdeploy", ""),
         ("", ""),
         ("x" * 500, ""),
     ],
@@ -32,9 +46,11 @@ def test_an_unknown_engine_lists_the_known_ones(name: str, tail: str) -> None:
     message = str(raised.value)
     assert message.startswith(f"engine: '{name[:79]}")
     assert message.endswith(
-        "is not known; accepted: vllm, openai (any server that speaks OpenAI's API)" + tail
+        "is not known; accepted: vllm, sglang, trtllm, llamacpp, tgi, triton, transformers, "
+        "ollama, dynamo-frontend, dynamo-worker, openai (any server that speaks OpenAI's API)"
+        + tail
     )
-    assert len(message) < 300
+    assert len(message) < 400
 
 
 def test_what_is_exported_exists() -> None:

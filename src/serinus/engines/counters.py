@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-__all__ = ["CounterNames", "Counters", "Samples", "progress", "read_counters"]
+__all__ = ["CounterNames", "Counters", "Samples", "largest", "progress", "read_counters"]
 
 Samples: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 """A metrics page: by sample name, the labels and the value of every sample."""
@@ -72,6 +72,25 @@ def read_counters(samples: Samples, names: CounterNames) -> Counters:
         steps=_total(samples, names.steps),
         finished=_total(samples, names.finished),
     )
+
+
+def largest(samples: Samples, over: frozenset[str]) -> Samples:
+    """Take samples that differ in these labels alone for one: the largest of them.
+
+    Several processes that run the same requests report each of them.
+
+    >>> page = {"a": [({"tp": "0", "dp": "0"}, 2.0), ({"tp": "1", "dp": "0"}, 1.0)]}
+    >>> largest(page, frozenset({"tp"}))
+    {'a': [({'dp': '0'}, 2.0)]}
+    """
+    taken: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    for name, found in samples.items():
+        most: dict[tuple[tuple[str, str], ...], float] = {}
+        for labels, value in found:
+            rest = tuple(sorted((key, text) for key, text in labels.items() if key not in over))
+            most[rest] = max(value, most.get(rest, value))
+        taken[name] = [(dict(rest), value) for rest, value in most.items()]
+    return taken
 
 
 def progress(before: Counters, after: Counters) -> bool | None:

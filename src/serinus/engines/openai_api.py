@@ -39,7 +39,6 @@ class OpenAiApi:
     traits: Traits
     signs: tuple[Sign, ...] = ()
     models_path: str = "/v1/models"
-    models_method: str = "GET"
     health_path: str = "/health"
     health_is_free: bool = True
     metrics_path: str | None = "/metrics"

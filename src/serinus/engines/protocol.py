@@ -114,10 +114,6 @@ class Engine(Protocol):
         """Where it lists its models."""
 
     @property
-    def models_method(self) -> str:
-        """The HTTP method for that: GET, or POST with an empty body."""
-
-    @property
     def health_path(self) -> str:
         """Its own word on its health: one witness among others."""
 

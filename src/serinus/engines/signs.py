@@ -1,7 +1,8 @@
 """What a server shows of its kind, and how that is seen in its answers.
 
-A sign is looked for in the answer to a `GET` of one path. A *proof* is shown by one kind of engine
-alone; a *hint* by others too (a Dynamo worker's page has vLLM's samples on it).
+A sign is looked for in the answer to a `GET` of one path. What it weighs: a *proof* is shown by
+one kind of engine alone, a *hint* by others too (a Dynamo worker's page has vLLM's samples on it),
+and a *mention* says something of an engine that is known by other signs, such as its version.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from serinus.engines.foreign import quoted
@@ -16,6 +18,7 @@ from serinus.engines.foreign import quoted
 __all__ = [
     "Sighting",
     "Sign",
+    "Weight",
     "header",
     "lists_models",
     "member",
@@ -55,16 +58,26 @@ class Sighting:
         return self.body[:most].decode(errors="replace")
 
 
+class Weight(IntEnum):
+    """What a sign weighs: no number of the lighter ones outweighs a heavier one."""
+
+    PROOF = 100
+    HINT = 10
+    ANY = 1
+    """Every server of OpenAI's API shows it."""
+    MENTION = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Sign:
     """One thing to look for. `look` returns what is seen in words, or "" where it is not."""
 
     path: str
     look: Callable[[Sighting], str]
-    proof: bool = True
+    weight: Weight = Weight.PROOF
 
 
-def owned_by(owner: str, *, proof: bool = True) -> Sign:
+def owned_by(owner: str) -> Sign:
     """The list of models says whose they are: most engines name themselves there.
 
     >>> page = Sighting("/v1/models", 200, {}, b'{"data": [{"id": "m", "owned_by": "vllm"}]}')
@@ -76,7 +89,7 @@ def owned_by(owner: str, *, proof: bool = True) -> Sign:
         owners = {one.get("owned_by") for one in _entries(page)}
         return f"{page.path} says owned_by {owner!r}" if owners == {owner} else ""
 
-    return Sign("/v1/models", look, proof)
+    return Sign("/v1/models", look)
 
 
 def lists_models() -> Sign:
@@ -87,21 +100,25 @@ def lists_models() -> Sign:
         listed = isinstance(parsed, Mapping) and isinstance(parsed.get("data"), list)
         return f"{page.path} lists {len(parsed['data'])} model(s)" if listed else ""
 
-    return Sign("/v1/models", look, proof=False)
+    return Sign("/v1/models", look, Weight.ANY)
 
 
-def samples(prefix: str, *, path: str = "/metrics", proof: bool = True) -> Sign:
+def samples(prefix: str, weight: Weight = Weight.PROOF, *, path: str = "/metrics") -> Sign:
     """The metrics page has samples whose names begin so."""
 
     def look(page: Sighting) -> str:
         lines = page.body.decode(errors="replace").splitlines() if page.status == 200 else ()
         return f"{path} has {prefix}*" if any(line.startswith(prefix) for line in lines) else ""
 
-    return Sign(path, look, proof)
+    return Sign(path, look, weight)
 
 
 def member(
-    path: str, *names: str, told: str = "", value: str | None = None, proof: bool = True
+    path: str,
+    *names: str,
+    told: str = "",
+    value: str | None = None,
+    weight: Weight = Weight.PROOF,
 ) -> Sign:
     """A JSON object has all of these members; the first is `value` where that is given.
 
@@ -118,7 +135,7 @@ def member(
         version = f", {told} {quoted(parsed[told], limit=40)}" if parsed.get(told) else ""
         return f"{path} says{shown}{version}"
 
-    return Sign(path, look, proof)
+    return Sign(path, look, weight)
 
 
 def text(path: str, beginning: str) -> Sign:

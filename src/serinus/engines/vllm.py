@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from serinus.engines.counters import CounterNames
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
-from serinus.engines.signs import Sign, member, owned_by, samples
+from serinus.engines.signs import Sign, Weight, member, owned_by, samples
 from serinus.engines.traits import Lie, Traits
 
 __all__ = ["VllmEngine"]
@@ -43,8 +43,8 @@ class VllmEngine(OpenAiApi):
     traits: Traits = _TRAITS
     signs: tuple[Sign, ...] = (
         owned_by("vllm"),
-        member("/version", "version", told="version", proof=False),
-        samples("vllm:", proof=False),
+        member("/version", "version", told="version", weight=Weight.MENTION),
+        samples("vllm:", Weight.HINT),
     )
     token_id: int = 1
 

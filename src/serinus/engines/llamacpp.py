@@ -1,0 +1,52 @@
+"""llama.cpp's server (`llama-server`), asked by token ids. Names of its source, b4500 to b7000.
+
+Its page is there with `--metrics` alone, is answered by the main loop, and so hangs while that
+does; `/slots` too. `/health` is answered beside it: 503 "Loading model" until the model is loaded,
+then 200 whatever happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serinus.engines.counters import CounterNames
+from serinus.engines.openai_api import OpenAiApi, chat, completion
+from serinus.engines.protocol import Question
+from serinus.engines.signs import Sign, header, member, owned_by, samples
+from serinus.engines.traits import Lie, Traits
+
+__all__ = ["LlamaCppEngine"]
+
+_NAMES = CounterNames(
+    running=("llamacpp:requests_processing",),
+    waiting=("llamacpp:requests_deferred",),
+    steps=("llamacpp:n_decode_total",),
+)
+_TRAITS = Traits(
+    release="b4500 to b7000 (source, and run on CPU)",
+    counted="usage: one token can be half a character, which is shown as U+FFFD",
+    work="slots at work + deferred requests",
+    names=_NAMES,
+    at_end=("llamacpp:tokens_predicted_total", "llamacpp:tokens_predicted_seconds_total"),
+    lies=(Lie("/health", "says 200 while the main loop is frozen; /metrics and /slots hang then"),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaCppEngine(OpenAiApi):
+    """The llama.cpp engine. `token_id` is the whole prompt."""
+
+    name: str = "llamacpp"
+    traits: Traits = _TRAITS
+    signs: tuple[Sign, ...] = (
+        header("server", "llama.cpp"),
+        owned_by("llamacpp"),
+        member("/props", "default_generation_settings", "total_slots", told="build_info"),
+        samples("llamacpp:"),
+    )
+    token_id: int = 1
+
+    def alternatives(self, model: str) -> tuple[Question, ...]:
+        """Return a text completion of ids, then a chat."""
+        usage = {"stream_options": {"include_usage": True}}
+        return completion(model, [self.token_id], usage), chat(model, usage)

@@ -1,0 +1,100 @@
+"""SGLang's server (`sglang.launch_server`), asked by token ids. Names as of 0.5.23, its source.
+
+Its `/health` generates one token and looks once a second whether anything came back: 1.0 s on an
+idle engine, 20 s until it gives up. Its page is there with `--enable-metrics` alone.
+
+Versions: in 0.5.23 `realtime_tokens_total` moves at every step, in releases before at every log
+interval (40 steps by default); older ones lack it, and their page shows ends alone. Exporters
+that cannot write a colon make `sglang_` of `sglang:`. Health checks are in no request counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serinus.engines.chunks import Chunk, read_chunk
+from serinus.engines.completions import CompletionReader, question
+from serinus.engines.counters import CounterNames, Counters, Samples, largest, read_counters
+from serinus.engines.openai_api import OpenAiApi, completion
+from serinus.engines.protocol import Question
+from serinus.engines.signs import Sign, Weight, member, owned_by, samples, text
+from serinus.engines.traits import Abort, Lie, Traits
+
+__all__ = ["SglangEngine"]
+
+
+def _either(*names: str) -> tuple[str, ...]:
+    return tuple(f"sglang{mark}{name}" for name in names for mark in (":", "_"))
+
+
+_NAMES = CounterNames(
+    running=_either("num_running_reqs"),
+    waiting=_either("num_queue_reqs"),
+    tokens=_either("realtime_tokens_total"),
+    finished=_either("e2e_request_latency_seconds_count"),
+)
+_SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})
+"""Labels of processes that share requests (--enable-metrics-for-all-schedulers reports each)."""
+_TRAITS = Traits(
+    release="0.5.23 (source, and run on CPU); older: no realtime_tokens_total",
+    counted="usage, or meta_info.completion_tokens of /generate: a token can be unprintable",
+    work="running + queued, as of the last prefill or the last 40 decode steps",
+    names=_NAMES,
+    at_end=_either("generation_tokens_total", "num_requests_total"),
+    lies=(
+        Lie("sglang:num_running_reqs", "is written every 40 steps, and in older releases stays"
+            " up to 30 s after the last request"),
+        Lie("sglang:gen_throughput", "keeps its last value while the scheduler is frozen"),
+        Lie("/health", "takes 20 s to say 503 of a frozen scheduler"),
+    ),
+    health_seconds=1.0,
+    health_generates=True,
+    abort=Abort(within=2.0, route="/abort_request"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SglangEngine(OpenAiApi):
+    """The SGLang engine. `token_id` is the whole prompt."""
+
+    name: str = "sglang"
+    traits: Traits = _TRAITS
+    signs: tuple[Sign, ...] = (
+        owned_by("sglang"),
+        text("/", "SGLang is running"),
+        member("/model_info", "model_path", "is_generation", told="model_path"),
+        samples("sglang:", Weight.HINT),
+    )
+    health_is_free: bool = False
+    token_id: int = 1
+
+    def alternatives(self, model: str) -> tuple[Question, ...]:
+        """Return a text completion of ids, then SGLang's own route, which needs no tokenizer."""
+        own = {
+            "input_ids": [self.token_id],
+            "sampling_params": {"max_new_tokens": 1, "temperature": 0},
+            "stream": True,
+        }
+        usage = {"stream_options": {"include_usage": True}}
+        return completion(model, [self.token_id], usage), question("/generate", own)
+
+    def answer_reader(self) -> CompletionReader:
+        """Return a new reader; it reads both shapes."""
+        return CompletionReader(_read)
+
+    def counters(self, samples: Samples) -> Counters:
+        """Return the sums over data-parallel ranks; processes that share requests count once."""
+        return read_counters(largest(samples, _SAME_REQUESTS), self.traits.names)
+
+
+def _read(item: object) -> Chunk | None:
+    meta = item.get("meta_info") if isinstance(item, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return read_chunk(item)
+    return read_chunk({"choices": [_choice(meta)], "usage": meta})
+
+
+def _choice(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"text": "", "finish_reason": meta.get("finish_reason")}

@@ -1,0 +1,73 @@
+"""Hugging Face's Text Generation Inference, asked by its own `/generate_stream`.
+
+Names of its source, 2.0 to 3.3; it does not run here. Counters have no `_total` at their end. The
+size of the batch is written before each step and set to 0 when the batch has ended. `/health` asks
+the shards whether they can allocate and, once a generation has failed, has them prefill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from serinus.engines.chunks import Chunk, read_chunk
+from serinus.engines.completions import CompletionReader, question
+from serinus.engines.counters import CounterNames
+from serinus.engines.openai_api import OpenAiApi, chat
+from serinus.engines.protocol import Question
+from serinus.engines.signs import Sign, member, samples
+from serinus.engines.traits import Lie, Traits
+
+__all__ = ["TgiEngine"]
+
+_NAMES = CounterNames(
+    running=("tgi_batch_current_size",),
+    waiting=("tgi_queue_size",),
+    steps=("tgi_batch_inference_success",),
+    finished=("tgi_request_success",),
+)
+_TRAITS = Traits(
+    release="2.0 to 3.3 (source; not run here)",
+    counted="events with a token, each of which has its id",
+    work="sequences in the batch + queue",
+    names=_NAMES,
+    at_end=("tgi_request_generated_tokens_sum", "tgi_request_count"),
+    lies=(
+        Lie("tgi_batch_current_size", "is written between two steps: a batch that is being"
+            " prefilled alone is in neither gauge"),
+        Lie("tgi_request_count", "counts requests that came in, not those that were answered"),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TgiEngine(OpenAiApi):
+    """The TGI engine. It has one model, and its own route asks for none."""
+
+    name: str = "tgi"
+    traits: Traits = _TRAITS
+    signs: tuple[Sign, ...] = (
+        member("/info", "model_id", "max_concurrent_requests", "router", told="version"),
+        samples("tgi_"),
+    )
+    health_is_free: bool = False  # after a failed generation it prefills
+
+    def alternatives(self, model: str) -> tuple[Question, ...]:
+        """Return its own route, then a chat for a gateway that has OpenAI's API alone."""
+        own = {"inputs": "Test", "parameters": {"max_new_tokens": 1, "do_sample": False}}
+        return question("/generate_stream", own), chat(model)
+
+    def answer_reader(self) -> CompletionReader:
+        """Return a new reader; it reads both shapes."""
+        return CompletionReader(_read)
+
+
+def _read(item: object) -> Chunk | None:
+    token = item.get("token") if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or not isinstance(token, Mapping):
+        return read_chunk(item)
+    details = item.get("details")
+    finish = details.get("finish_reason") if isinstance(details, Mapping) else None
+    if finish is None and item.get("generated_text") is not None:
+        finish = "stop"
+    return Chunk(output=bool(token.get("text")), token_ids=1, finish=finish)

@@ -1,0 +1,34 @@
+"""`transformers serve`, asked by text. Names of 5.19 (recorded) and 5.23 (source).
+
+It has no metrics page: canaries alone can tell, and a canary behind a long generation is late
+without anything being wrong. `/health` says 200 while the generation thread is frozen; since 5.20
+it says 503 when the continuous-batching worker has died. Fields that it does not know are refused,
+and so are prompts of ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from serinus.engines.openai_api import OpenAiApi
+from serinus.engines.signs import Sign, route
+from serinus.engines.traits import Lie, Traits
+
+__all__ = ["TransformersEngine"]
+
+_TRAITS = Traits(
+    release="5.19 (recorded), 5.23 (source)",
+    counted="usage, which ends the stream in place of [DONE]: a token's text can be empty",
+    work="it does not say",
+    lies=(Lie("/health", "says 200 while the generation thread is frozen"),),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersEngine(OpenAiApi):
+    """The server of the transformers library."""
+
+    name: str = "transformers"
+    traits: Traits = _TRAITS
+    signs: tuple[Sign, ...] = (route("/load_model", "/v1/completions"),)
+    metrics_path: str | None = None
