@@ -31,6 +31,12 @@ def damage_in(file: str, trace: Trace) -> bool:
             f"serinus: warning: {file}: {count} time(s) {name}, which this version does not know",
             file=sys.stderr,
         )
+    missing = sum(one.entries for one in trace.entries if isinstance(one, Lost))
+    if missing:
+        print(
+            f"serinus: warning: {file}: {missing} piece(s) of evidence could not be kept then",
+            file=sys.stderr,
+        )
     return bool(trace.damages)
 
 

@@ -37,5 +37,6 @@ VERBS = (
     Verb("check", "serinus.cli.check", "Say by the exit code whether a worker is ready or live."),
     Verb("config", "serinus.cli.config", "Show, check and explain the settings."),
     Verb("record", "serinus.cli.record", "Record evidence to a file, mark it, and show it."),
+    Verb("replay", "serinus.cli.replay", "Try other settings on recorded evidence."),
     Verb("sim", "serinus.cli.sim", "Simulate an inference engine, with faults to try settings on."),
 )
