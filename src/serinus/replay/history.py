@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import Evidence, Registered
+from serinus.core.evidence import CanaryPassed, Evidence, Registered
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 from serinus.errors import SettingsError, TraceError
@@ -30,6 +30,17 @@ class TargetHistory(NamedTuple):
         """Return the rules that were in force at a time."""
         number = bisect_right([one.at for one in self.ruled], at)
         return self.ruled[max(number - 1, 0)].rules
+
+    @property
+    def usual(self) -> float | None:
+        """The median time of the canaries that passed, in seconds; None if there is none."""
+        totals = sorted(one.total for one in self.seen if isinstance(one, CanaryPassed))
+        return totals[len(totals) // 2] if totals else None
+
+    def answerable_since(self, passed: CanaryPassed) -> float:
+        """When the engine could answer: when the canary was sent, or later if that took long."""
+        usual = passed.total if self.usual is None else self.usual
+        return passed.at - min(passed.total, usual)
 
     def standings(self) -> Iterator[tuple[Evidence, Standing]]:
         """Judge again what was judged then: each piece of evidence, and the standing after it."""

@@ -74,8 +74,6 @@ class RecordedEngine:
         self.history = history
         self._faults = [one for one in faults if one.concerns(str(history.address))]
         passed = [one for one in history.seen if isinstance(one, CanaryPassed)]
-        totals = sorted(one.total for one in passed)
-        self._typical = totals[len(totals) // 2] if totals else _USUAL.total
         self._bounds = sorted({t for one in self._faults for t in (one.begin, one.end)})
         self._passed = _Passed(passed)
         self._passed_on: dict[int, _Passed] = {
@@ -167,7 +165,7 @@ class RecordedEngine:
                 if failures:
                     end = one.at
                     if isinstance(one, CanaryPassed):
-                        end -= min(one.total, self._typical)
+                        end = self.history.answerable_since(one)
                     yield self._span(proven, failures, max(end, failures[-1].at))
                     failures = []
                 proven = one.at

@@ -81,7 +81,7 @@ def _concluded(history: TargetHistory) -> list[Fault]:
                 what = str(standing.verdict.reason)
                 faults.append(Fault(what, begin, _ENDLESS, Source.HINDSIGHT, target))
             elif now and not was and faults and faults[-1].end == _ENDLESS:
-                faults[-1] = faults[-1]._replace(end=_well_since(evidence))
+                faults[-1] = faults[-1]._replace(end=_well_since(history, evidence))
         before = standing
     return faults
 
@@ -89,9 +89,12 @@ def _concluded(history: TargetHistory) -> list[Fault]:
 def _dated_back(before: Standing, evidence: Evidence, after: Standing) -> float:
     if after.verdict.reason is Reason.STALLED:
         return before.flow_at
-    return evidence.at if before.proven_at is None else before.proven_at
+    if after.verdict.reason is Reason.ENGINE_DIED or before.proven_at is None:
+        return evidence.at
+    return before.proven_at
 
 
-def _well_since(evidence: Evidence) -> float:
-    """When the proof was asked for, if it was a canary: from then on it was answered."""
-    return evidence.at - evidence.total if isinstance(evidence, CanaryPassed) else evidence.at
+def _well_since(history: TargetHistory, evidence: Evidence) -> float:
+    if isinstance(evidence, CanaryPassed):
+        return history.answerable_since(evidence)
+    return evidence.at
