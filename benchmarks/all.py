@@ -28,6 +28,7 @@ QUESTIONS = (
     "memory",
     "idle_cpu",
     "chunk_cost",
+    "recording",
     "verdicts",
     "one_slot",
     "gaps",

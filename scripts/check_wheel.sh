@@ -20,6 +20,10 @@ cd "$scratch" # so that "import serinus" cannot find the source tree
 venv/bin/serinus --version
 venv/bin/python -W error -c 'import serinus; print("import serinus:", serinus.__file__)'
 
+shipped="$(ls "$root"/src/serinus/replay/traces | grep -c '[.]trace[.]gz$' || true)"
+[ "$(venv/bin/serinus replay --list | grep -c . || true)" = "$shipped" ] ||
+  { echo "The wheel lacks some of the $shipped recorded traces" >&2; exit 1; }
+
 strangers="$(venv/bin/pip list --format freeze | grep -vE '^(pip|setuptools|serinus)==' || true)"
 [ -z "$strangers" ] || { echo "The bare install brought in: $strangers" >&2; exit 1; }
 ls -l "$root"/dist/
