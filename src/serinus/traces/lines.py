@@ -27,7 +27,7 @@ def as_line(payload: list[Item]) -> bytes:
     r"""Write a payload as a line.
 
     >>> as_line(["m", 1.5, "begins"])
-    b'f8ca8c03 ["m",1.5,"begins"]\n'
+    b'7da5da21 ["m",1.5,"begins"]\n'
     """
     text = _encode(payload).encode(errors="replace")
     return b"%08x %s\n" % (zlib.crc32(text), text)
