@@ -161,7 +161,10 @@ def _report(found: Found, objective: Objective) -> str:
 
 def _front(found: Found) -> str:
     lines = [["", "canaries an hour", "longest", "median", *next(iter(found.trials)).values]]
-    for trial in found.frontier:
+    shown = found.frontier
+    if found.best not in shown:
+        shown = sorted([*shown, found.best], key=lambda one: one.column.canaries_per_hour)
+    for trial in shown:
         column = trial.column
         lines.append(
             [

@@ -63,8 +63,8 @@ class Goal(NamedTuple):
 class Shortfall(NamedTuple):
     """How far settings are from an objective; the smaller, the closer. All zero: met."""
 
-    never: int
-    """Goals that are out of any reach: a fault was never seen."""
+    never: float
+    """Faults that were not seen, where that matters."""
     excess: float
     """The rest: by how many times the limits are exceeded, added up."""
 
@@ -76,11 +76,11 @@ class Objective(NamedTuple):
 
     def shortfall(self, column: Column) -> Shortfall:
         """Measure how far a judge is from it."""
-        never, excess = 0, 0.0
+        never, excess = 0.0, 0.0
         for goal in self.goals:
             value = goal.value(column)
             if value == _NEVER:
-                never += 1
+                never = column.faults - column.seen
             elif value > goal.most:
                 excess += (value - goal.most) / (goal.most or 1.0)
         return Shortfall(never, excess)

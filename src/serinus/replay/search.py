@@ -25,11 +25,12 @@ __all__ = ["GRID", "Found", "Trial", "search"]
 GRID: Mapping[str, tuple[float | int, ...]] = {
     "wait": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 60.0),
     "deadline": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0),
-    "stall": (2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),
+    "stall": (5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0),
     "failure_threshold": (2, 3, 4),
 }
 """The values that are tried, in seconds and in a row: as people would write them. One failure alone
-is never enough: the single lost canary of a good engine is rarely in a trace."""
+is never enough: the single lost canary of a good engine is rarely in a trace; nor is a stall budget
+near a second, which is how finely progress is recorded."""
 _RUNS = 4
 """Replays of each trace in one trial."""
 _ALIKE = math.log(1.05)
