@@ -97,6 +97,29 @@ def test_a_place_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
         recording(tmp_path / "no" / "where")
 
 
+def test_two_recorders_do_not_share_a_file(tmp_path: Path) -> None:
+    """Their numbers would be mixed up; the first goes on, also when its file was put away."""
+    recorder = recording(tmp_path / "a", most_bytes=10_000)
+    for _ in range(2):
+        with pytest.raises(TraceError, match="another process records to it"):
+            recording(tmp_path / "a")
+        _fill(recorder, 2)
+    recorder.close()
+    assert not read(tmp_path / "a").damages
+    recording(tmp_path / "a").close()
+
+
+def test_a_file_that_was_removed_is_begun_anew(tmp_path: Path) -> None:
+    """Nobody wants to record into nothing."""
+    recorder = recording(tmp_path / "a")
+    recorder.observe(Target(), Progress(101.0))
+    until(lambda: recorder.recorded == 1)
+    (tmp_path / "a").unlink()
+    recorder.observe(Target(), Progress(102.0))
+    recorder.close()
+    assert seen_in(read(tmp_path / "a"))[-1] == ("n.c.e", Progress(2.0))
+
+
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     """What an engine said can be in it."""
     recorder = recording(tmp_path / "a")

@@ -181,10 +181,8 @@ def _label(
     width = _LETTER * len(text)
     begin = x - 12 - width if below else x + 12
     begin = min(max(begin, _LEFT + 8), _WIDTH - _RIGHT - 8 - width)
-    if y < _TOP + _NEVER_BAND:
-        moved = 5  # beside it, as there is no room above
-    else:
-        moved = 26 if below else -12
+    beside = y < _TOP + _NEVER_BAND  # there is no room above it
+    moved = 5 if beside else 26 if below else -12
     yield _text(round(begin, 1), y + moved, text, colour=colour, bold=True, halo=True)
 
 

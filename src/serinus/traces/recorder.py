@@ -7,6 +7,7 @@ is whole, save at most its last line.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -22,7 +23,7 @@ from serinus.core.rules import Rules
 from serinus.errors import TraceError, excerpt
 from serinus.traces.head import Head, check_begins
 from serinus.traces.script import Script, Watched
-from serinus.traces.segments import appending, compress, locked, put_away
+from serinus.traces.segments import appending, compress, locked, put_away, taken_by_other
 
 __all__ = ["LINGER", "Recorder"]
 
@@ -152,6 +153,9 @@ class Recorder:
             self.lost += len(batch)
             return
         try:
+            if not os.fstat(self._descriptor).st_nlink:  # somebody removed it
+                os.close(self._descriptor)
+                self._open()
             if self._size > self._most_bytes:
                 self._turn_over()
             lines = [line for line in map(self._line, batch) if line]
@@ -193,6 +197,10 @@ class Recorder:
 
     def _open(self) -> None:
         self._descriptor = appending(self.file)
+        if taken_by_other(self._descriptor):
+            os.close(self._descriptor)
+            self._descriptor = -1
+            raise OSError(errno.EBUSY, "another process records to it")
         self._size = os.fstat(self._descriptor).st_size
         self._script = Script(start=self._start)
         self._append(self._head.line())

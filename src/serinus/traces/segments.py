@@ -12,10 +12,11 @@ import glob
 import gzip
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["appending", "compress", "locked", "put_away", "segments_of"]
+__all__ = ["appending", "compress", "locked", "put_away", "segments_of", "taken_by_other"]
 
 _GZ = ".gz"
 _PART = ".part"
@@ -43,6 +44,20 @@ def appending(file: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def taken_by_other(descriptor: int) -> bool:
+    """Take a file for the only recorder of it, until it is closed; say whether it is taken.
+
+    This lock and that of `locked` know nothing of each other (fcntl(2): open file description
+    locks, and flock(2)).
+    """
+    whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextlib.contextmanager
