@@ -1,6 +1,8 @@
 """Evidence: one thing seen, when, and by whom. It carries no judgement.
 
 `at` is always the time at which the thing was known, in seconds of the caller's monotonic clock.
+Other times are called so that a trace knows them as times: `sent`, `until`, `since`, or a name that
+ends in `_at`, `_until` or `_since`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class TargetHistory(NamedTuple):
 
     def rules(self, at: float) -> Rules:
         """Return the rules that were in force at a time."""
-        number = bisect_right([one.at for one in self.ruled], at)
+        number = bisect_right(self.ruled, at, key=lambda one: one.at)
         return self.ruled[max(number - 1, 0)].rules
 
     @property
