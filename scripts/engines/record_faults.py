@@ -1,6 +1,6 @@
 """Record faults of a real engine as traces, one file a fault (src/serinus/replay/traces).
 
-    record_faults.py ENGINE FOLDER [FAULT ...]
+    record_faults.py ENGINE FOLDER [FAULT ...] [--command 'serve it on {port}']
 
 Each recording starts the engine, waits until it is ready, lets it be well for a while, marks the
 fault and makes it, marks its end and undoes it, and lets it be well again. In the end all of it is
@@ -10,6 +10,7 @@ killed.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gzip
 import json
 import os
@@ -33,31 +34,36 @@ WELL = 30.0
 FLAGS = ("--canary-wait-time", "1", "--health-check-request-timeout", "2")
 """Often, so that much is known of what a canary would have brought."""
 START = 300.0
+SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+"""Of <sys/ptrace.h> and <linux/wait.h>."""
 
 
-class Engine(NamedTuple):
-    """How an engine is started (`{port}`), watched, and which of its processes do what."""
+class Part(NamedTuple):
+    """A part of an engine that can be frozen: a process, or one thread of it."""
 
-    kind: str
-    command: tuple[str, ...]
-    processes: dict[str, str]
-    """By the word that faults use, what the name of a process begins with."""
+    process: str
+    """What its name begins with."""
+    thread: str = ""
+    """`main`, `busiest` (while it generates), or none for the whole process."""
 
 
 ENGINES = {
-    "vllm": Engine(
-        "vllm",
-        (str(ROOT / "scripts/engines/serve_vllm.sh"), "{port}"),
-        {"core": "VLLM::EngineCor", "worker": "VLLM::Worker"},
-    ),
+    "vllm": {"core": Part("VLLM::EngineCor"), "worker": Part("VLLM::Worker")},
+    "sglang": {"core": Part("sglang::schedul"), "worker": Part("sglang::detoken")},
+    "llamacpp": {"core": Part("llama-server", "main"), "worker": Part("llama-server", "main")},
+    "transformers": {
+        "core": Part("transformers", "busiest"),
+        "worker": Part("transformers", "busiest"),
+    },
 }
+"""By what `--engine` calls them, the parts that faults speak of: what schedules, what computes."""
 
 
 class Stage:
     """A running recording, and what can be done to its engine."""
 
-    def __init__(self, engine: Engine, recording: subprocess.Popen[bytes], file: Path, port: int):
-        self._engine = engine
+    def __init__(self, engine: str, recording: subprocess.Popen[bytes], file: Path, port: int):
+        self._parts = ENGINES[engine]
         self._recording = recording
         self._file = file
         self._url = f"http://127.0.0.1:{port}"
@@ -79,10 +85,22 @@ class Stage:
     def _shown(self) -> list[str]:
         return serinus("record", "show", str(self._file), check=False).splitlines()
 
-    def send(self, which: str, number: signal.Signals) -> None:
-        """Send a signal to one of the engine's processes."""
-        pid = self._find(self._engine.processes[which])
-        os.kill(pid, number)
+    @contextmanager
+    def frozen(self, which: str) -> Iterator[None]:
+        """Keep a part of the engine from running."""
+        part = self._parts[which]
+        pid = self._find(part.process)
+        if not part.thread:
+            os.kill(pid, signal.SIGSTOP)
+            yield
+            os.kill(pid, signal.SIGCONT)
+            return
+        with held(pid if part.thread == "main" else self._busiest(pid)):
+            yield
+
+    def kill(self, which: str) -> None:
+        """Kill a process of the engine."""
+        os.kill(self._find(self._parts[which].process), signal.SIGKILL)
 
     def _find(self, name: str) -> int:
         for pid in descendants(self._recording.pid):
@@ -90,6 +108,15 @@ class Stage:
             if comm.exists() and comm.read_text().startswith(name[:15]):
                 return pid
         raise SystemExit(f"{self._file}: the engine has no process {name}")
+
+    def _busiest(self, pid: int) -> int:
+        """Find the thread that computes most while something is generated; not the main one."""
+        with self.traffic(1, tokens=400):
+            before = ticks(pid)
+            time.sleep(2)
+            after = ticks(pid)
+        spent = {tid: after[tid] - before.get(tid, 0) for tid in after if tid != pid}
+        return max(spent, key=lambda tid: spent[tid])
 
     @contextmanager
     def traffic(self, requests: int, *, tokens: int) -> Iterator[None]:
@@ -119,13 +146,11 @@ class Stage:
 
 
 def freeze(stage: Stage, which: str, *, seconds: float) -> None:
-    """Stop a process, and let it go on."""
-    fault = f"fault: {which} SIGSTOP"
-    stage.mark(f"{fault} begins")
-    stage.send(which, signal.SIGSTOP)
-    time.sleep(seconds)
-    stage.mark(f"{fault} ends")
-    stage.send(which, signal.SIGCONT)
+    """Freeze a part, and let it go on."""
+    stage.mark(f"fault: {which} frozen begins")
+    with stage.frozen(which):
+        time.sleep(seconds)
+        stage.mark(f"fault: {which} frozen ends")
 
 
 def idle_core_frozen(stage: Stage) -> None:
@@ -151,8 +176,8 @@ def busy_worker_frozen(stage: Stage) -> None:
 
 def core_killed(stage: Stage) -> None:
     """The scheduler is gone, and the server with it."""
-    stage.mark("fault: core SIGKILL begins")
-    stage.send("core", signal.SIGKILL)
+    stage.mark("fault: core killed begins")
+    stage.kill("core")
     time.sleep(20)
 
 
@@ -173,21 +198,21 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
 }
 
 
-def record(name: str, fault: str, folder: Path) -> Path:
+def record(name: str, fault: str, folder: Path, serve: str) -> Path:
     """Record one fault; return the packed trace."""
-    engine, file = ENGINES[name], folder / f"{name}-{fault}.trace"
+    file = folder / f"{name}-{fault}.trace"
     file.unlink(missing_ok=True)
     port = free_port()
-    command = [word.replace("{port}", str(port)) for word in engine.command]
+    command = serve.replace("{port}", str(port)).split()
     url = f"http://127.0.0.1:{port}"
-    words = ["record", "-o", str(file), "--engine", engine.kind, "--url", url, *FLAGS]
+    words = ["record", "-o", str(file), "--engine", name, "--url", url, *FLAGS]
     with (folder / f"{name}-{fault}.log").open("wb") as log:
         recording = subprocess.Popen(
             [sys.executable, "-m", "serinus", *words, "--", *command], stdout=log, stderr=log
         )
         everyone: list[int] = []
         try:
-            stage = Stage(engine, recording, file, port)
+            stage = Stage(name, recording, file, port)
             while not file.exists() and recording.poll() is None:
                 time.sleep(0.1)
             stage.wait_until_ready()
@@ -241,18 +266,47 @@ def end(pid: int) -> None:
         return
 
 
+def ticks(pid: int) -> dict[int, int]:
+    """Read the processor time of each thread of a process."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        found[int(task.name)] = int(fields[11]) + int(fields[12])
+    return found
+
+
+@contextmanager
+def held(thread: int) -> Iterator[None]:
+    """Stop one thread of another process, as a debugger does (ptrace(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ptrace(request: int) -> None:
+        if libc.ptrace(request, thread, None, None) == -1:
+            raise OSError(ctypes.get_errno(), f"ptrace of thread {thread}")
+
+    ptrace(SEIZE)
+    ptrace(INTERRUPT)
+    os.waitpid(thread, WALL)
+    try:
+        yield
+    finally:
+        ptrace(DETACH)
+
+
 def main() -> None:
     """Record what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engine", choices=sorted(ENGINES))
     parser.add_argument("folder", type=Path)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
+    parser.add_argument("--command", help="(default: scripts/engines/serve_ENGINE.sh {port})")
     asked = parser.parse_args()
+    serve = asked.command or f"{ROOT}/scripts/engines/serve_{asked.engine}.sh {{port}}"
     asked.folder.mkdir(parents=True, exist_ok=True)
     for fault in asked.faults or FAULTS:
         if not re.fullmatch(r"[a-z-]+", fault) or fault not in FAULTS:
             parser.error(f"{fault}: accepted: {', '.join(FAULTS)}")
-        packed = record(asked.engine, fault, asked.folder)
+        packed = record(asked.engine, fault, asked.folder, serve)
         print(f"{packed}: {packed.stat().st_size} bytes", flush=True)
 
 
