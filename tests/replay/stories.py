@@ -80,6 +80,7 @@ def made(
             ask=lambda: (engine or Engine()).ask(now),
         )
         manager.start()
+        manager.watch.stop()  # nobody blocks a loop in virtual time
         manager.add(target)
         for evidence in told:
             await asyncio.sleep(max(evidence.at - now(), 0))

@@ -21,13 +21,13 @@ from tests.replay.stories import RULES, Engine, around, made
 @cache
 def cases() -> tuple[Case, ...]:
     """A hang and errors, and an engine that is slow to answer but well."""
-    hang = made(Engine(hangs=[(53.0, 100.0)]), marks=around(53, 100), until=150)
-    errors = made(Engine(errors=[(70.0, 90.0)]), marks=around(70, 90, "errors"), until=150)
+    hang = made(Engine(hangs=[(53.0, 100.0)]), marks=around(53, 100), until=120)
+    errors = made(Engine(errors=[(70.0, 90.0)]), marks=around(70, 90, "errors"), until=120)
     return case_of(hang, name="hang"), case_of(errors, name="errors")
 
 
 @cache
-def found(text: str, *, tries: int = 50, seed: int = 0) -> Found:
+def found(text: str, *, tries: int = 40, seed: int = 0) -> Found:
     """Search."""
     return search(cases(), read_objective(text), tries=tries, seed=seed)
 
@@ -92,7 +92,7 @@ def test_what_is_found_meets_the_objective_and_is_the_cheapest_that_was_tried() 
     ]
     assert best.canaries_per_hour <= min(meeting) * 1.06
     assert all(value in GRID[name] for name, value in result.best.values.items())
-    assert len(result.trials) == 50
+    assert len(result.trials) == 40
     assert result.complete
 
 

@@ -99,13 +99,13 @@ def recorded(case: Case) -> Outcome:
 def own_word(case: Case) -> Outcome | None:
     """Return what a poll of the engines' own health would have said; None if none was recorded.
 
-    An answer that was not well, or none, is not ready; liveness is the same.
+    A single answer that did not come is not held against an engine (it may have been us); two in a
+    row are, and so is one that was not well. Liveness is the same as readiness.
     """
     heard = sorted(
-        (one.at, str(history.address), one.well is True)
+        (one.at, str(history.address), well)
         for history in case.histories
-        for one in history.seen
-        if isinstance(one, Heard)
+        for one, well in _words(history)
     )
     if not heard:
         return None
@@ -120,6 +120,16 @@ def own_word(case: Case) -> Outcome | None:
         together.append((at, all(words.values())))
     live = Timeline(((0.0, True), *together))  # before the first word nothing is known
     return Outcome(tuple(turns), Timeline(tuple(together)), live, 0, case.until, 0.0)
+
+
+def _words(history: TargetHistory) -> Iterator[tuple[Heard, bool]]:
+    """The engine's words, and whether each makes it well."""
+    silent = False
+    for one in history.seen:
+        if isinstance(one, Heard):
+            if one.well is not None or silent:
+                yield one, one.well is True
+            silent = one.well is None
 
 
 def _steps(history: TargetHistory) -> Iterator[tuple[float, Standing]]:
