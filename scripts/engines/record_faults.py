@@ -62,8 +62,17 @@ ENGINES = {
 class Stage:
     """A running recording, and what can be done to its engine."""
 
-    def __init__(self, engine: str, recording: subprocess.Popen[bytes], file: Path, port: int):
-        self._parts = ENGINES[engine]
+    def __init__(
+        self,
+        parts: dict[str, Part],
+        recording: subprocess.Popen[bytes],
+        file: Path,
+        *,
+        port: int,
+        model: str,
+    ) -> None:
+        self._parts = parts
+        self._model = model
         self._recording = recording
         self._file = file
         self._url = f"http://127.0.0.1:{port}"
@@ -132,7 +141,7 @@ class Stage:
             self._busy.clear()
 
     def _ask(self, tokens: int) -> None:
-        body = {"model": "tiny", "prompt": "the canary sings", "max_tokens": tokens}
+        body = {"model": self._model, "prompt": "the canary sings", "max_tokens": tokens}
         body |= {"ignore_eos": True}
         data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
@@ -198,21 +207,22 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
 }
 
 
-def record(name: str, fault: str, folder: Path, serve: str) -> Path:
+def record(name: str, fault: str, folder: Path, *, serve: str, model: str) -> Path:
     """Record one fault; return the packed trace."""
     file = folder / f"{name}-{fault}.trace"
     file.unlink(missing_ok=True)
     port = free_port()
     command = serve.replace("{port}", str(port)).split()
     url = f"http://127.0.0.1:{port}"
-    words = ["record", "-o", str(file), "--engine", name, "--url", url, *FLAGS]
+    words = ["record", "-o", str(file), "--engine", name, "--url", url]
+    words += ["--model", model, *FLAGS]
     with (folder / f"{name}-{fault}.log").open("wb") as log:
         recording = subprocess.Popen(
             [sys.executable, "-m", "serinus", *words, "--", *command], stdout=log, stderr=log
         )
         everyone: list[int] = []
         try:
-            stage = Stage(name, recording, file, port)
+            stage = Stage(ENGINES[name], recording, file, port=port, model=model)
             while not file.exists() and recording.poll() is None:
                 time.sleep(0.1)
             stage.wait_until_ready()
@@ -300,13 +310,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
     parser.add_argument("--command", help="(default: scripts/engines/serve_ENGINE.sh {port})")
+    parser.add_argument("--model", default="tiny", help="what it is called (default: tiny)")
     asked = parser.parse_args()
     serve = asked.command or f"{ROOT}/scripts/engines/serve_{asked.engine}.sh {{port}}"
     asked.folder.mkdir(parents=True, exist_ok=True)
     for fault in asked.faults or FAULTS:
         if not re.fullmatch(r"[a-z-]+", fault) or fault not in FAULTS:
             parser.error(f"{fault}: accepted: {', '.join(FAULTS)}")
-        packed = record(asked.engine, fault, asked.folder, serve)
+        packed = record(asked.engine, fault, asked.folder, serve=serve, model=asked.model)
         print(f"{packed}: {packed.stat().st_size} bytes", flush=True)
 
 
