@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 __all__ = [
+    "Blinded",
     "CanaryFailed",
     "CanaryFault",
     "CanaryPassed",
@@ -32,10 +33,16 @@ __all__ = [
 
 
 class Witness(StrEnum):
-    """Who saw progress."""
+    """Who says what is said of an endpoint. Progress and load are seen by the first two alone."""
 
     TRAFFIC = "traffic"
     COUNTERS = "engine counters"
+    CANARY = "canary"
+    OWN_HEALTH = "own health"
+    PROCESS = "process"
+    OWNER = "owner"
+    OURSELVES = "ourselves"
+    """Serinus: what it says of itself says nothing of the engine."""
 
 
 class CanaryFault(StrEnum):
@@ -100,6 +107,7 @@ class Load(NamedTuple):
     at: float
     pending: int | None
     flow_at: float | None = None
+    witness: Witness = Witness.TRAFFIC
 
     def __str__(self) -> str:
         return "load unknown" if self.pending is None else f"{self.pending} in flight"
@@ -148,6 +156,17 @@ class CanaryUnknown(NamedTuple):
 
     def __str__(self) -> str:
         return f"canary without a meaning{_tail(self.detail)}"
+
+
+class Blinded(NamedTuple):
+    """We could not see, from `since` to `at`, by a fault of our own: it accuses nobody."""
+
+    at: float
+    since: float
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"trouble of our own for {self.at - self.since:.1f} s{_tail(self.detail)}"
 
 
 class Loading(NamedTuple):
@@ -208,7 +227,8 @@ class Tick(NamedTuple):
 
 
 Evidence: TypeAlias = (
-    Registered
+    Blinded
+    | Registered
     | Progress
     | Load
     | RequestFailed

@@ -24,6 +24,8 @@ class Rules(NamedTuple):
     """Proofs in a row that turn it ready again."""
     jitter: float = 0.1
     """Share of the wait by which a canary may come earlier."""
+    excuse: float = 30.0
+    """How long trouble of our own may go on before an endpoint that it hides is not ready."""
 
     @property
     def retry(self) -> float:

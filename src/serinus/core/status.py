@@ -38,6 +38,7 @@ class Reason(StrEnum):
     CHECK_FAILED = "check_failed"
     STALLED = "stalled"
     ENGINE_DIED = "engine_died"
+    BLIND = "blind"
 
     @property
     def remedy(self) -> str:
@@ -70,6 +71,7 @@ _REMEDIES = {
     Reason.CHECK_FAILED: "the custom check passing",
     Reason.STALLED: "any progress: a token, a step or a finished request",
     Reason.ENGINE_DIED: "a restart of the engine",
+    Reason.BLIND: f"an end of the trouble on our own side, then {_ONE_GOOD_CANARY}",
 }
 _HANGS = frozenset({Reason.CANARY_TIMEOUT, Reason.CANARY_STUCK, Reason.STALLED})
 

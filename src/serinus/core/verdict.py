@@ -9,14 +9,20 @@ next one; its `verdict` is the first line of this table that applies:
 | 2    | the endpoint has no canary                             | ready, declared                  |
 | 3    | never proven                                           | not ready: last fault, or phase  |
 | 4    | failed canaries in a row reached the threshold         | not ready: the last fault        |
-| 5    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
-| 6    | work in flight, no flow for longer than the stall      | not ready, stalled               |
-| 7    | otherwise                                              | ready: canary or traffic         |
+| 5    | trouble of our own has outlasted what it may excuse    | not ready, blind                 |
+| 6    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
+| 7    | work in flight, no flow for longer than the stall      | not ready, stalled               |
+| 8    | otherwise                                              | ready: canary or traffic         |
 
 What keeps busy from being taken for dead: a canary that timed out, or whose handler would not end,
-while users' work was in flight counts for nothing (line 6 judges instead), and one that failed
+while users' work was in flight counts for nothing (line 7 judges instead), and one that failed
 while real output came counts against the canary. A lease excuses silence, never a wrong or error
 answer, and every budget of silence begins anew after it.
+
+What keeps our own trouble from being taken for the engine's: silence that it hides is excused as by
+a lease, for as long as `Rules.excuse`. After that nobody can say that the endpoint serves, so it is
+not ready (line 5); but the fault is ours, so no restart of the engine is asked for. A proof, or a
+failure that is not excused, ends it; so does the end of the trouble, where work stands still.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from __future__ import annotations
 from typing import NamedTuple, assert_never
 
 from serinus.core.evidence import (
+    Blinded,
     CanaryFailed,
     CanaryFault,
     CanaryPassed,
@@ -43,6 +50,7 @@ from serinus.core.evidence import (
 )
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus, Reason
+from serinus.core.witnesses import Testimony, Words
 
 __all__ = ["Standing", "Verdict"]
 
@@ -110,8 +118,14 @@ class Standing(NamedTuple):
     engine began to say that it is not well."""
     canary_faults: int = 0
     """Canaries that failed while real output came: the canary's own fault."""
-    heard: Heard | None = None
-    """The engine's own word, the last time that it was heard."""
+    ill: bool = False
+    """The engine's own word was "not well" when it was heard last."""
+    words: Words = Words()
+    """The last word of each witness."""
+    blind_since: float | None = None
+    """When the trouble of our own began that has hidden the endpoint since; None without any."""
+    blind_at: float = float("-inf")
+    """When there was trouble of our own last."""
 
     @classmethod
     def of(cls, registered: Registered) -> Standing:
@@ -120,6 +134,11 @@ class Standing(NamedTuple):
         if registered.canary:
             status, reason = HealthStatus.NOTREADY, Reason.UNPROVEN
         return cls(registered.canary, Verdict(status, reason, registered.at, registered))
+
+    @property
+    def heard(self) -> Heard | None:
+        """The engine's own word on its health, the last time that it was heard."""
+        return self.words.health
 
     @property
     def busy(self) -> bool:
@@ -139,19 +158,38 @@ class Standing(NamedTuple):
         """When the work in flight will count as stalled; None when there is none."""
         if not (self.canary and self.busy):
             return None
-        return max(self.flow_at, self.lease_until) + rules.stall
+        return self._silence_counts_from(self.flow_at, rules) + rules.stall
 
     def hangs_at(self, rules: Rules) -> float | None:
         """When a proven hang will have used up its budget; None when nothing hangs."""
         if self.hung_since is None:
             return None
-        return max(self.hung_since, self.lease_until) + rules.hang
+        return self._silence_counts_from(self.hung_since, rules) + rules.hang
+
+    def _silence_counts_from(self, since: float, rules: Rules) -> float:
+        """When silence begins to count: neither a lease nor trouble of our own is part of it."""
+        excused = self.lease_until
+        if self.blind_since is not None:
+            excused = max(excused, min(self.blind_at, self.blind_since + rules.excuse))
+        return max(since, excused)
+
+    def testimonies(self, rules: Rules, *, now: float) -> tuple[Testimony, ...]:
+        """Return what each witness says at `now`, the heaviest word first."""
+        return self.words.testimonies(
+            rules,
+            now=now,
+            flow_at=self._silence_counts_from(self.flow_at, rules),
+            failures=self.failures,
+            counted=self.words.canary is self.fault,
+        )
 
     def after(self, evidence: Evidence, rules: Rules) -> Standing:
         """Return the standing once `evidence` is known."""
-        return self._seen(evidence)._judged(evidence, rules)
+        told = self.words.after(evidence)
+        standing = self if told is self.words else self._replace(words=told)
+        return standing._seen(evidence, rules)._judged(evidence, rules)
 
-    def _seen(self, evidence: Evidence) -> Standing:
+    def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
         match evidence:
             case CanaryPassed():
                 return self._proven(evidence.at, by_canary=True, flow=True)
@@ -175,6 +213,8 @@ class Standing(NamedTuple):
                 return self._told(evidence)
             case Lease():
                 return self._replace(lease_until=evidence.until)
+            case Blinded():
+                return self._blinded(evidence, rules)
             case Registered():
                 return Standing.of(evidence)
             case Tick():
@@ -191,6 +231,7 @@ class Standing(NamedTuple):
             asked_at=at if by_canary else self.asked_at,
             flow_at=max(self.flow_at, at) if flow else self.flow_at,
             hung_since=None,
+            blind_since=None,
             died=None if by_canary else self.died,
             phase=None,
             suspect=False,
@@ -202,15 +243,15 @@ class Standing(NamedTuple):
     def _loaded(self, load: Load) -> Standing:
         if load.pending is None:
             return self
-        known = self._replace(pending=load.pending)
+        known = self._replace(pending=self.words.pending)
         if load.flow_at is not None:
             return known._flowed(load.flow_at)
         return known._flowed(load.at) if known.busy and not self.busy else known
 
     def _told(self, heard: Heard) -> Standing:
         """Take the engine's own word: no verdict; a question once when it turns to "not well"."""
-        news = heard.well is False and (self.heard is None or self.heard.well is not False)
-        return self._replace(heard=heard, suspect=self.suspect or news)
+        ill = heard.well is False
+        return self._replace(ill=ill, suspect=self.suspect or (ill and not self.ill))
 
     def _failed(self, failed: CanaryFailed) -> Standing:
         asked = self._replace(asked_at=failed.at, suspect=False)
@@ -219,7 +260,21 @@ class Standing(NamedTuple):
         excused = self.busy or self.leased(failed.sent) or self.leased(failed.at)
         if excused and failed.fault in _SILENCES:
             return asked
-        return asked._replace(failures=self.failures + 1, successes=0, fault=failed, phase=None)
+        return asked._replace(
+            failures=self.failures + 1, successes=0, fault=failed, phase=None, blind_since=None
+        )
+
+    def _blinded(self, blinded: Blinded, rules: Rules) -> Standing:
+        """Trouble goes on as long as no more than what it may excuse lies between two of it."""
+        goes_on = self.blind_since is not None and blinded.since - self.blind_at < rules.excuse
+        since = self.blind_since if goes_on else blinded.since
+        return self._replace(blind_since=since, blind_at=blinded.at)
+
+    def _blind(self, at: float, rules: Rules) -> bool:
+        """Whether trouble of our own has outlasted what it may excuse, and is not over yet."""
+        if self.blind_since is None or at - self.blind_at >= rules.excuse:
+            return False
+        return self.blind_at - self.blind_since >= rules.excuse
 
     def _judged(self, evidence: Evidence, rules: Rules) -> Standing:
         status, reason, decided = self._table(evidence, rules)
@@ -245,10 +300,15 @@ class Standing(NamedTuple):
             return notready, *self._why_unproven(evidence)
         if self.fault is not None and self._condemned(rules):
             return notready, _FAULT_REASONS[self.fault.fault], self.fault
-        if not self.verdict.ready and self.successes < rules.success_threshold:
-            return notready, self.verdict.reason, self.verdict.evidence
+        if self.words.ourselves is not None and self._blind(evidence.at, rules):
+            return notready, Reason.BLIND, self.words.ourselves
         stalls_at = self.stalls_at(rules)
-        if stalls_at is not None and evidence.at >= stalls_at:
+        stalled = stalls_at is not None and evidence.at >= stalls_at
+        if not self.verdict.ready and self.successes < rules.success_threshold:
+            if stalled and self.verdict.reason is Reason.BLIND:
+                return notready, Reason.STALLED, evidence
+            return notready, self.verdict.reason, self.verdict.evidence
+        if stalled:
             return notready, Reason.STALLED, evidence
         if self.verdict.ready:
             return ready, self.verdict.reason, self.verdict.evidence
