@@ -179,7 +179,8 @@ def test_the_log_is_lines_with_the_time_in_utc(nobody: str) -> None:
     with program("sidecar", "--url", nobody, "--port", "0") as sidecar:
         sidecar.says(
             r"\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z warning serinus\.vllm\.generate: "
-            r"notready \(unproven\) -> notready \(port_closed\): loading: port closed\n"
+            r"notready \(unproven\) -> notready \(port_closed\): loading: port closed; "
+            r"decided by process 0\.0 s ago\n"
         )
 
 

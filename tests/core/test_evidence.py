@@ -29,6 +29,8 @@ TEXTS: list[tuple[e.Evidence, str]] = [
     ),
     (e.CanaryUnknown(1.0), "canary without a meaning"),
     (e.CanaryUnknown(1.0, "late"), "canary without a meaning: late"),
+    (e.Blinded(5.0, 2.0), "trouble of our own for 3.0 s"),
+    (e.Blinded(5.0, 5.0, "slept"), "trouble of our own for 0.0 s: slept"),
     (e.Loading(1.0, e.Phase.PORT_CLOSED), "loading: port closed"),
     (e.EngineDied(1.0), "engine died"),
     (e.EngineDied(1.0, "exit code -9"), "engine died: exit code -9"),

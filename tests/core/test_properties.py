@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import (
+    Blinded,
     CanaryFailed,
     CanaryFault,
     CanaryPassed,
@@ -30,11 +31,13 @@ from serinus.core.evidence import (
     Tick,
     Witness,
 )
+from serinus.core.hearing import heard
 from serinus.core.pacing import Due, Step, next_due, next_look
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus, LiveReason, Reason, Rule
 from serinus.core.system_health import EndpointHealth, Readiness, SystemHealth
 from serinus.core.verdict import Standing
+from serinus.core.witnesses import Says
 
 FAULT_REASONS = frozenset(
     reason for reason in Reason if reason.startswith("canary_") and reason is not Reason.CANARY
@@ -46,6 +49,7 @@ RULES = st.builds(
     deadline=SECONDS,
     stall=SECONDS,
     hang=SECONDS,
+    excuse=SECONDS,
     failure_threshold=st.integers(1, 3),
     success_threshold=st.integers(1, 3),
     jitter=st.floats(0, 0.5),
@@ -63,9 +67,12 @@ SIGHTINGS: st.SearchStrategy[Callable[[float], Evidence]] = st.one_of(
     st.just(lambda at: CanaryPassed(at, 0.1, 0.1)),
     st.builds(lambda w, flow: lambda at: Progress(at, w, flow), st.sampled_from(Witness), FLAGS),
     st.builds(
-        lambda pending, ago: lambda at: Load(at, pending, None if ago is None else at - ago),
+        lambda pending, ago, by: (
+            lambda at: Load(at, pending, None if ago is None else at - ago, by)
+        ),
         st.none() | st.integers(0, 3),
         st.none() | AGO,
+        st.sampled_from([Witness.TRAFFIC, Witness.COUNTERS]),
     ),
     st.builds(lambda fault: lambda at: RequestFailed(at, fault), st.sampled_from(RequestFault)),
     st.builds(
@@ -73,6 +80,7 @@ SIGHTINGS: st.SearchStrategy[Callable[[float], Evidence]] = st.one_of(
         AGO,
         st.sampled_from(CanaryFault),
     ),
+    st.builds(lambda ago: lambda at: Blinded(at, at - ago), AGO),
     st.builds(lambda phase: lambda at: Loading(at, phase), st.sampled_from(Phase)),
     st.builds(lambda well: lambda at: Heard(at, well), st.none() | FLAGS),
     st.builds(lambda left: lambda at: Lease(at, at + left), st.floats(-60, 60)),
@@ -239,6 +247,23 @@ class Life(RuleBasedStateMachine):
             assert self.standing.proven_at is not None
             began = max(self.standing.proven_at, self.standing.lease_until)
             assert hangs_at >= began + self.by.hang
+
+    @invariant()
+    def somebody_decided_and_agrees_with_the_verdict(self) -> None:
+        """Whatever was seen, the report can say who it was, and everyone's weight is in bounds."""
+        hearing = heard(self.standing, self.by, now=self.at)
+        well = hearing.decided.says is Says.WELL
+        assert well is self.standing.verdict.ready
+        assert all(0 <= one.weight <= 1 for one in hearing.testimonies)
+        assert all(one.witness is not hearing.decided.witness for one in hearing.disagree)
+        assert len({one.witness for one in hearing.testimonies}) == len(hearing.testimonies)
+        assert str(hearing)
+
+    @invariant()
+    def trouble_of_our_own_asks_for_no_restart(self) -> None:
+        """Whoever cannot see accuses nobody."""
+        if self.standing.verdict.reason is Reason.BLIND:
+            assert self.standing.hung_since is None
 
     @invariant()
     def counts_make_sense(self) -> None:

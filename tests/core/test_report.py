@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import Evidence, Progress, Tick
+from serinus.core.evidence import Blinded, Evidence, Progress, Tick
 from serinus.core.history import Transition
+from serinus.core.own_state import Outage, OwnState
 from serinus.core.report import CheckReport, LeaseReport, Report, as_json
 from serinus.core.status import HealthStatus, LiveReason, Rule
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
@@ -63,6 +64,7 @@ def test_the_whole_report_in_json() -> None:
         "checks",
         "holds",
         "leases",
+        "self",
         "history",
         "history_forgotten",
     ]
@@ -115,7 +117,72 @@ def test_an_endpoint_in_json() -> None:
         "asked_seconds_ago": 86.0,
         "in_flight": None,
         "canary_faults": 0,
+        "verdict": "decided by canary 86.0 s ago",
+        "decided_by": "canary",
+        "disagree": [],
+        "witnesses": {
+            "canary": {
+                "says": "not well",
+                "seconds_ago": 86.0,
+                "weight": 0.5,
+                "word": "canary failed: timeout after 1.000 s",
+            },
+            "traffic": {
+                "says": "well",
+                "seconds_ago": 97.5,
+                "weight": 0.133,
+                "word": "progress seen by traffic",
+            },
+        },
         "failing_checks": [],
+    }
+
+
+def test_a_failing_check_is_the_owners_word() -> None:
+    """The witnesses say that it serves; the owner has said that more is needed."""
+    one = told(passed(1), failing=("disk", "license"))
+    assert (one["decided_by"], one["disagree"]) == ("owner", [])
+    assert one["verdict"] == "decided by checks that do not pass: disk, license"
+
+
+def test_what_is_known_of_ourselves_in_json() -> None:
+    """Is it me: nothing, where there was no trouble."""
+    shaped: Any = as_json(report(), wall=wall)
+    assert shaped["self"] == {
+        "loop_late_seconds": 0.0,
+        "loop_lost_seconds": 0.0,
+        "suspensions": 0,
+        "suspended_seconds": 0.0,
+        "excused": 0,
+        "last_trouble": None,
+        "last_trouble_seconds_ago": None,
+        "lost_at_once": None,
+        "lost_since": None,
+    }
+
+
+def test_trouble_of_our_own_in_json() -> None:
+    """With its age, and since when all engines are silent."""
+    own = OwnState(
+        loop_late=0.12345,
+        loop_lost=7.65432,
+        suspensions=2,
+        suspended=61.00049,
+        excused=3,
+        trouble=Blinded(90.0, 87.5, "late"),
+        outage=Outage(88.0, 4),
+    )
+    shaped: Any = as_json(report()._replace(own=own), wall=wall)
+    assert shaped["self"] == {
+        "loop_late_seconds": 0.123,
+        "loop_lost_seconds": 7.654,
+        "suspensions": 2,
+        "suspended_seconds": 61.0,
+        "excused": 3,
+        "last_trouble": "trouble of our own for 2.5 s: late",
+        "last_trouble_seconds_ago": 10.0,
+        "lost_at_once": "all 4 engines were lost at once",
+        "lost_since": "wall 88",
     }
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from serinus.runtime.loop_watch import LoopWatch
+from serinus.runtime.loop_watch import LoopWatch, slept
 from serinus.simulation.virtual_time import VirtualTimeLoop
 
 
@@ -98,3 +98,46 @@ async def test_starting_twice_is_starting_once() -> None:
     assert watch.lost == pytest.approx(2, abs=0.1)
     watch.stop()
     await asyncio.sleep(1)
+
+
+async def test_a_sleep_of_the_host_is_counted_though_nothing_came_late() -> None:
+    """The monotonic clock stands still in a suspended host; an adjusted clock is no sleep."""
+    boot = [500.0]
+    troubles: list[tuple[float, str]] = []
+    watch = LoopWatch(
+        slept=lambda: boot[0], trouble=lambda seconds, why: troubles.append((seconds, why))
+    )
+    assert watch.asleep == 0.0
+    watch.start()
+    await asyncio.sleep(1)
+    boot[0] += 0.5
+    await asyncio.sleep(1)
+    boot[0] += 60.0
+    assert watch.asleep == 60.5
+    await asyncio.sleep(1)
+    assert (watch.suspensions, watch.suspended, watch.asleep, watch.lost) == (1, 60.5, 60.5, 0.0)
+    assert troubles == [(0.0, "the host was suspended for 60.5 s")]
+    watch.stop()
+
+
+async def test_a_long_delay_is_told_and_a_short_one_is_not() -> None:
+    """Whoever judges silence has to know of it."""
+    loop = cast("VirtualTimeLoop", asyncio.get_running_loop())
+    troubles: list[tuple[float, str]] = []
+    watch = LoopWatch(trouble=lambda seconds, why: troubles.append((round(seconds, 3), why)))
+    watch.start()
+    await asyncio.sleep(1.05)
+    loop.advance(0.9)
+    await asyncio.sleep(1)
+    assert troubles == []
+    loop.advance(5.0)
+    await asyncio.sleep(1)
+    assert len(troubles) == 1
+    assert 4.9 <= troubles[0][0] <= 5.0
+    watch.stop()
+
+
+def test_this_host_counts_its_sleep() -> None:
+    """Linux does; elsewhere it is never any."""
+    assert slept() >= 0.0
+    assert abs(slept() - slept()) < 0.1

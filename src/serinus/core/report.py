@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from serinus.core.evidence import Witness
+from serinus.core.hearing import Hearing, heard
 from serinus.core.history import Transition
+from serinus.core.own_state import OwnState
 from serinus.core.status import Reason
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
 from serinus.core.verdict import Standing
@@ -50,6 +53,8 @@ class Report(NamedTuple):
     """Transitions older than the history's size."""
     notes: Mapping[str, Mapping[str, str]] = MappingProxyType({})
     """By address, what is known of an endpoint beside the evidence: for people."""
+    own: OwnState = OwnState()
+    """What is known of ourselves."""
 
 
 MOST = 256
@@ -88,6 +93,7 @@ def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -
             {"why": lease.why, "left_seconds": round(lease.until - report.at, 3)}
             for lease in report.leases
         ],
+        "self": _own(report.own, report.at, wall),
         "history": [
             {
                 "at": wall(transition.at),
@@ -107,13 +113,49 @@ def _endpoint(
     endpoint: EndpointHealth, report: Report, wall: Callable[[float], str]
 ) -> dict[str, Json]:
     told = _standing(endpoint.standing, report.at, wall)
+    told.update(_heard(heard(endpoint.standing, endpoint.rules, now=report.at)))
     told["failing_checks"] = list(endpoint.failing)
     if endpoint.failing and endpoint.standing.verdict.ready:
         told["status"], told["reason"] = str(endpoint.status), str(endpoint.reason)
         told["would_change"] = endpoint.reason.remedy
+        told["decided_by"] = str(Witness.OWNER)
+        told["disagree"] = []
+        told["verdict"] = f"decided by checks that do not pass: {', '.join(endpoint.failing)}"
     if notes := report.notes.get(str(endpoint.address)):
         told["notes"] = dict(notes)
     return told
+
+
+def _heard(hearing: Hearing) -> dict[str, Json]:
+    return {
+        "verdict": str(hearing),
+        "decided_by": str(hearing.decided.witness),
+        "disagree": [str(one.witness) for one in hearing.disagree],
+        "witnesses": {
+            str(one.witness): {
+                "says": str(one.says),
+                "seconds_ago": _age(hearing.at, one.at),
+                "weight": round(one.weight, 3),
+                "word": one.detail,
+            }
+            for one in hearing.testimonies
+        },
+    }
+
+
+def _own(own: OwnState, at: float, wall: Callable[[float], str]) -> dict[str, Json]:
+    trouble, outage = own.trouble, own.outage
+    return {
+        "loop_late_seconds": round(own.loop_late, 3),
+        "loop_lost_seconds": round(own.loop_lost, 3),
+        "suspensions": own.suspensions,
+        "suspended_seconds": round(own.suspended, 3),
+        "excused": own.excused,
+        "last_trouble": None if trouble is None else str(trouble),
+        "last_trouble_seconds_ago": None if trouble is None else _age(at, trouble.at),
+        "lost_at_once": None if outage is None else str(outage),
+        "lost_since": None if outage is None else wall(outage.since),
+    }
 
 
 def _standing(standing: Standing, at: float, wall: Callable[[float], str]) -> dict[str, Json]:

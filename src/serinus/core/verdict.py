@@ -123,7 +123,7 @@ class Standing(NamedTuple):
     words: Words = Words()
     """The last word of each witness."""
     blind_since: float | None = None
-    """When the trouble of our own began that has hidden the endpoint since; None without any."""
+    """When trouble of our own was seen first that has hidden the endpoint since; None without."""
     blind_at: float = float("-inf")
     """When there was trouble of our own last."""
 
@@ -168,10 +168,13 @@ class Standing(NamedTuple):
 
     def _silence_counts_from(self, since: float, rules: Rules) -> float:
         """When silence begins to count: neither a lease nor trouble of our own is part of it."""
-        excused = self.lease_until
-        if self.blind_since is not None:
-            excused = max(excused, min(self.blind_at, self.blind_since + rules.excuse))
-        return max(since, excused)
+        return max(since, self.lease_until, self._unseen_until(rules))
+
+    def _unseen_until(self, rules: Rules) -> float:
+        """Until when trouble of our own excuses silence."""
+        if self.blind_since is None:
+            return float("-inf")
+        return min(self.blind_at, self.blind_since + rules.excuse)
 
     def testimonies(self, rules: Rules, *, now: float) -> tuple[Testimony, ...]:
         """Return what each witness says at `now`, the heaviest word first."""
@@ -192,9 +195,9 @@ class Standing(NamedTuple):
     def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
         match evidence:
             case CanaryPassed():
-                return self._proven(evidence.at, by_canary=True, flow=True)
+                return self._proven(evidence.at, rules, by_canary=True, flow=True)
             case Progress():
-                proven = self._proven(evidence.at, by_canary=False, flow=evidence.flow)
+                proven = self._proven(evidence.at, rules, by_canary=False, flow=evidence.flow)
                 return proven._replace(progress_at=evidence.at)
             case Load():
                 return self._loaded(evidence)
@@ -222,14 +225,14 @@ class Standing(NamedTuple):
             case _:
                 assert_never(evidence)
 
-    def _proven(self, at: float, *, by_canary: bool, flow: bool) -> Standing:
+    def _proven(self, at: float, rules: Rules, *, by_canary: bool, flow: bool) -> Standing:
         return self._replace(
             failures=0,
             successes=self.successes + 1,
             proven_at=at,
             proven_by_canary=by_canary,
             asked_at=at if by_canary else self.asked_at,
-            flow_at=max(self.flow_at, at) if flow else self.flow_at,
+            flow_at=max(self.flow_at, at if flow else self._unseen_until(rules)),
             hung_since=None,
             blind_since=None,
             died=None if by_canary else self.died,
@@ -265,9 +268,12 @@ class Standing(NamedTuple):
         )
 
     def _blinded(self, blinded: Blinded, rules: Rules) -> Standing:
-        """Trouble goes on as long as no more than what it may excuse lies between two of it."""
+        """Trouble goes on if no more than what it may excuse lies between it and the last one.
+
+        A single one is excused however long it was: what counts is that it does not end.
+        """
         goes_on = self.blind_since is not None and blinded.since - self.blind_at < rules.excuse
-        since = self.blind_since if goes_on else blinded.since
+        since = self.blind_since if goes_on else blinded.at
         return self._replace(blind_since=since, blind_at=blinded.at)
 
     def _blind(self, at: float, rules: Rules) -> bool:

@@ -18,6 +18,7 @@ RULES: Mapping[str, str] = {
     "deadline": "health_check_request_timeout",
     "stall": "health_check_busy_stall",
     "hang": "hang_budget",
+    "excuse": "excuse_budget",
     "failure_threshold": "failure_threshold",
     "success_threshold": "success_threshold",
     "jitter": "canary_jitter",

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import EngineDied, Evidence, Heard, Lease, Registered
+from serinus.core.evidence import CanaryFailed, EngineDied, Evidence, Heard, Lease, Registered
+from serinus.core.hearing import heard
 from serinus.core.history import History, Transition
+from serinus.core.own_state import Outage
 from serinus.core.report import CheckReport, LeaseReport, Report, told_of
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus
@@ -72,6 +74,8 @@ class Board:
             like_readiness=settings.live_mode == "dynamo",
         )
         self.leases: list[LeaseReport] = []
+        self.outage: Callable[[], Outage | None] = lambda: None
+        """Whether all engines are silent at once; who speaks to several of them says so."""
         self._rules = rules_of(settings)
         config = HealthCheckConfig(
             concurrency=settings.canary_concurrency,
@@ -97,10 +101,12 @@ class Board:
         look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
         alerted: Callable[[bool], None] = lambda _alert: None,
         rules: Rules | None = None,
+        excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
         notes: Callable[[], Mapping[str, str]] | None = None,
     ) -> Watched:
         """Put an endpoint on the board. Raises LifecycleError if the address is taken.
 
+        `excuse` says why a failed canary may be no fault of the endpoint's, and is empty if it is.
         `notes` are for people: what is known beside the evidence, read whenever details are asked.
         """
         if address in self.endpoints:
@@ -115,6 +121,7 @@ class Board:
             ask=ask,
             look=look,
             alerted=alerted,
+            excuse=excuse,
         )
         watched = Watched(address, target, payload, notes=notes)
         self.endpoints[address] = watched
@@ -294,6 +301,7 @@ class Board:
             leases=tuple(lease for lease in self.leases if lease.until > now),
             history=self.history.transitions,
             forgotten=self.history.forgotten,
+            own=self.manager.own_state()._replace(outage=self.outage()),
             notes={str(a): one.notes() for a, one in self.endpoints.items() if one.notes},
         )
 
@@ -315,13 +323,14 @@ class Board:
         level = logging.INFO if after.ready else logging.WARNING
         logger.log(
             level,
-            "%s: %s (%s) -> %s (%s): %s",
+            "%s: %s (%s) -> %s (%s): %s; %s",
             target.name,
             before.status,
             before.reason,
             after.status,
             after.reason,
             detail,
+            heard(target.standing, target.rules, now=at),
         )
         self.changed()
 
@@ -336,4 +345,5 @@ def rules_of(settings: Settings) -> Rules:
         failure_threshold=settings.failure_threshold,
         success_threshold=settings.success_threshold,
         jitter=settings.canary_jitter,
+        excuse=settings.excuse_budget,
     )

@@ -1,23 +1,51 @@
 """How much time our own event loop lost: the question "is it me?" before an engine is accused.
 
-Wakes at a steady pace; what it wakes late by was lost to a blocked loop, a held GIL or a suspended
-host, and no canary that ran meanwhile proves anything.
+Wakes at a steady pace; what it wakes late by was lost to a blocked loop, a held GIL or a stopped
+process, and no canary that ran meanwhile proves anything. A host that was suspended stops the
+monotonic clock too: nothing comes late then, and only the clock that counts the sleep tells of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
-__all__ = ["LoopWatch"]
+from serinus.core.own_state import LONGEST_DELAY
+
+__all__ = ["LoopWatch", "slept"]
 
 _PACE = 0.1
 
 
-class LoopWatch:
-    """Adds up the seconds by which its timer came late, tiny delays left out."""
+def slept() -> float:
+    """Seconds that the host has been suspended since it started; always 0 where nobody counts."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if boot is None else max(time.clock_gettime(boot) - time.monotonic(), 0.0)
 
-    def __init__(self, *, ignore: float = 0.05) -> None:
+
+class LoopWatch:
+    """Adds up the seconds by which its timer came late, tiny delays left out.
+
+    `slept()` says how long the host has been suspended in all. `trouble(seconds, why)` is called
+    after each delay or suspension that is longer than LONGEST_DELAY: `seconds` is how much of it
+    the monotonic clock has counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        ignore: float = 0.05,
+        slept: Callable[[], float] = slept,
+        trouble: Callable[[float, str], None] = lambda _seconds, _why: None,
+    ) -> None:
+        self.suspensions = 0
+        self.suspended = 0.0
+        """Seconds that the host has slept while this watched."""
         self._ignore = ignore
+        self._slept = slept
+        self._slept_before = 0.0
+        self._trouble = trouble
         self._lost = 0.0
         self._expected = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -27,6 +55,7 @@ class LoopWatch:
         """Begin to watch the running loop."""
         self.stop()
         self._loop = asyncio.get_running_loop()
+        self._slept_before = self._slept()
         self._arm(self._loop)
 
     def stop(self) -> None:
@@ -38,9 +67,22 @@ class LoopWatch:
     @property
     def lost(self) -> float:
         """Seconds lost so far, a delay that goes on right now included."""
-        return self._lost + self._late()
+        return self._lost + self.late
 
-    def _late(self) -> float:
+    @property
+    def asleep(self) -> float:
+        """Seconds that the host has slept so far, a sleep that is just over included."""
+        return self.suspended + self._new_sleep()
+
+    def _new_sleep(self) -> float:
+        if self._timer is None:
+            return 0.0
+        new = self._slept() - self._slept_before
+        return new if new >= LONGEST_DELAY else 0.0
+
+    @property
+    def late(self) -> float:
+        """Seconds by which the loop is late right now."""
         if self._loop is None or self._timer is None:
             return 0.0
         late = self._loop.time() - self._expected
@@ -51,6 +93,15 @@ class LoopWatch:
         self._timer = loop.call_at(self._expected, self._wake)
 
     def _wake(self) -> None:
-        self._lost += self._late()
+        late, sleep = self.late, self._new_sleep()
+        self._lost += late
+        if sleep:
+            self._slept_before += sleep
+            self.suspended += sleep
+            self.suspensions += 1
         if self._loop is not None:
             self._arm(self._loop)
+        if late >= LONGEST_DELAY:
+            self._trouble(late, f"our own event loop was late by {late:.1f} s")
+        if sleep:
+            self._trouble(0.0, f"the host was suspended for {sleep:.1f} s")

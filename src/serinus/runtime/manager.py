@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from random import Random
 
 from serinus.core.evidence import (
+    Blinded,
     CanaryFailed,
     CanaryFault,
     CanaryPassed,
@@ -23,6 +24,7 @@ from serinus.core.evidence import (
     Evidence,
     Tick,
 )
+from serinus.core.own_state import OwnState, excuse_of
 from serinus.core.pacing import Step, next_due, next_look
 from serinus.core.verdict import Verdict
 from serinus.errors import excerpt
@@ -35,9 +37,6 @@ __all__ = ["HealthCheckConfig", "HealthCheckManager"]
 logger = logging.getLogger("serinus")
 
 _OUTCOMES = (CanaryPassed, CanaryFailed, CanaryUnknown)
-
-_LOST_SHARE = 0.5
-"""Share of a canary's time that our own loop may have lost before the outcome means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,10 @@ class HealthCheckManager:
     ) -> None:
         self.config = config if config is not None else HealthCheckConfig()
         self._clock = clock
-        self.watch = LoopWatch()
+        self.watch = LoopWatch(trouble=self._troubled)
+        self.excused = 0
+        self.trouble: Blinded | None = None
+        """The last trouble of our own."""
         self._changed = changed
         self._moved = moved
         self._observe = observe
@@ -216,7 +218,7 @@ class HealthCheckManager:
 
     def _send(self, target: HealthCheckTarget) -> None:
         loop, now = asyncio.get_running_loop(), self._clock()
-        run = Run(sent=now, lost_before=self.watch.lost)
+        run = Run(sent=now, lost_before=self.watch.lost, asleep_before=self.watch.asleep)
         target.run = run
         target.counts.sent += 1
         self._in_flight.add(run)
@@ -238,23 +240,76 @@ class HealthCheckManager:
         """Fold an outcome, after what traffic has shown since the canary was sent."""
         run.over = True
         now = self._clock()
-        conclusive = self._count(target, answer)
-        self.tell(target, *self._look(target, now), *answer)
+        outcome = self._weighed(target, run, answer)
+        conclusive = self._count(target, outcome)
+        self.tell(target, *self._look(target, now), *outcome)
         if not conclusive:
             due = next_due(target.standing, target.rules, now=now, early=1.0)
             if due.step is Step.ASK and due.at <= now:
                 self.tell(target, CanaryUnknown(now, "asking brought nothing"))
 
+    def _weighed(
+        self,
+        target: HealthCheckTarget,
+        run: Run,
+        answer: Iterable[Evidence],
+        *,
+        span: float | None = None,
+    ) -> tuple[Evidence, ...]:
+        """Take failures that may be our own fault for what they are: no outcome, and our trouble.
+
+        `span`: the seconds that the endpoint had, the canary's deadline if None.
+        """
+        weighed: list[Evidence] = []
+        for one in answer:
+            why = self._excuse(target, run, one, span) if isinstance(one, CanaryFailed) else ""
+            if why:
+                self.excused += 1
+                self.trouble = Blinded(one.at, run.sent, why)
+                weighed += [self.trouble, CanaryUnknown(one.at, why)]
+            else:
+                weighed.append(one)
+        return tuple(weighed)
+
+    def _excuse(
+        self, target: HealthCheckTarget, run: Run, failed: CanaryFailed, span: float | None
+    ) -> str:
+        ours = excuse_of(
+            failed,
+            span=target.rules.deadline if span is None else span,
+            lost=self.watch.lost - run.lost_before,
+            asleep=self.watch.asleep - run.asleep_before,
+        )
+        return ours or target.excuse(failed)
+
+    def _troubled(self, seconds: float, why: str) -> None:
+        """Take in trouble of our own: silence that it hid does not count."""
+        now = self._clock()
+        self.trouble = trouble = Blinded(now, now - seconds, why)
+        logger.warning("trouble of our own: %s; nobody is accused of what it hid", why)
+        for target in tuple(self._targets):
+            if target.standing.busy or target.standing.hung_since is not None:
+                self.tell(target, trouble)
+
+    def own_state(self) -> OwnState:
+        """Return what is known of ourselves."""
+        watch = self.watch
+        return OwnState(
+            loop_late=watch.late,
+            loop_lost=watch.lost,
+            suspensions=watch.suspensions,
+            suspended=watch.suspended,
+            excused=self.excused,
+            trouble=self.trouble,
+        )
+
     def _out_of_time(self, target: HealthCheckTarget, run: Run) -> None:
         if run.over:
             return
         now = self._clock()
-        outcome: Evidence = CanaryFailed(now, run.sent, CanaryFault.TIMEOUT)
-        lost = self.watch.lost - run.lost_before
-        if lost > target.rules.deadline * _LOST_SHARE:
-            outcome = CanaryUnknown(now, f"our own event loop lost {lost:.2f} s")
         self._give_up(target, run)
-        self._settle(target, run, (outcome,))
+        self._settle(target, run, (CanaryFailed(now, run.sent, CanaryFault.TIMEOUT),))
+        run.lost_before, run.asleep_before = self.watch.lost, self.watch.asleep  # of its grace
 
     def _give_up(self, target: HealthCheckTarget, run: Run) -> None:
         """Cancel a canary whose outcome is settled, and see to it that its handler ends."""
@@ -272,12 +327,20 @@ class HealthCheckManager:
     def _does_not_end(self, target: HealthCheckTarget, run: Run) -> None:
         if run.task is None or run.task.done():
             return
+        now, grace = self._clock(), self.config.cancel_grace
+        failed = CanaryFailed(now, run.sent, CanaryFault.STUCK)
+        outcome = self._weighed(target, run, (failed,), span=grace)
+        if failed not in outcome and target in self._targets:  # it had no time to end in: more
+            run.lost_before, run.asleep_before = self.watch.lost, self.watch.asleep
+            run.timer = asyncio.get_running_loop().call_later(
+                grace, self._does_not_end, target, run
+            )
+            self.tell(target, *outcome)
+            return
         self._in_flight.discard(run)
         self._stuck.add(run)
         logger.error("%s: a canary does not end though it was cancelled", target.name)
         if target in self._targets:
-            now = self._clock()
-            failed = CanaryFailed(now, run.sent, CanaryFault.STUCK)
             self.tell(target, *self._look(target, now), failed)
         self._admit()
 

@@ -70,6 +70,7 @@ def _process(text: Exposition, board: Board) -> None:
         "Seconds by which the worker's event loop came late.",
         [("", board.manager.watch.lost)],
     )
+    _ourselves(text, board)
 
 
 def _recording(text: Exposition, recorder: Recorder) -> None:
@@ -85,6 +86,25 @@ def _recording(text: Exposition, recorder: Recorder) -> None:
         "serinus_unrecorded_total",
         "Pieces of evidence that did not get into the trace.",
         [("", recorder.lost)],
+    )
+
+
+def _ourselves(text: Exposition, board: Board) -> None:
+    watch, outage = board.manager.watch, board.outage()
+    text.counter(
+        "serinus_suspended_seconds_total",
+        "Seconds that the host was suspended.",
+        [("", watch.suspended)],
+    )
+    text.counter(
+        "serinus_canaries_excused_total",
+        "Failed canaries that count for nothing, because the fault may be our own.",
+        [("", board.manager.excused)],
+    )
+    text.gauge(
+        "serinus_engines_lost_at_once",
+        "Engines that are silent, where all of them fell silent at once; 0 otherwise.",
+        [("", 0 if outage is None else outage.targets)],
     )
 
 

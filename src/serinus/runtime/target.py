@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
-from serinus.core.evidence import Evidence, Registered
+from serinus.core.evidence import CanaryFailed, Evidence, Registered
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
@@ -20,11 +20,12 @@ that is closed) brings that instead, as Load or Loading, and no canary is counte
 class Run:
     """One canary in flight: its task, its timer, and whether its outcome is known."""
 
-    __slots__ = ("lost_before", "over", "sent", "task", "timer")
+    __slots__ = ("asleep_before", "lost_before", "over", "sent", "task", "timer")
 
-    def __init__(self, *, sent: float, lost_before: float) -> None:
+    def __init__(self, *, sent: float, lost_before: float, asleep_before: float) -> None:
         self.sent = sent
         self.lost_before = lost_before
+        self.asleep_before = asleep_before
         self.over = False
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -48,7 +49,8 @@ class HealthCheckTarget:
 
     `ask` sends one canary and returns its outcome as evidence; it may raise, which is a failed
     canary too. `look` returns what traffic has shown since the last look, its Load first (it says
-    how silent the work is, by which the rest is judged), and never blocks.
+    how silent the work is, by which the rest is judged), and never blocks. `excuse` says why a
+    failed canary may be no fault of the endpoint's, and is empty if it is.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class HealthCheckTarget:
         "ask",
         "counts",
         "due_at",
+        "excuse",
         "look",
         "name",
         "registered",
@@ -73,6 +76,7 @@ class HealthCheckTarget:
         ask: Callable[[], Awaitable[Answer]],
         look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
         alerted: Callable[[bool], None] = lambda _alert: None,
+        excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
     ) -> None:
         self.name = name
         self.rules = rules
@@ -81,6 +85,7 @@ class HealthCheckTarget:
         self.ask = ask
         self.look = look
         self.alerted = alerted
+        self.excuse = excuse
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None

@@ -114,6 +114,13 @@ class Declaration:
         env=("DYN_HEALTH_CHECK_BUSY_STALL",),
         reference=("health_check_busy_stall", "health_check_busy_stall_secs"),
     )
+    excuse_budget: float = setting(
+        30.0,
+        MOMENT,
+        Group.READINESS,
+        "For how long trouble of our own (a late event loop, a suspended host, a lost network) "
+        "excuses silence; after it the endpoint that it hides is not ready.",
+    )
     loop_stall: float = setting(
         5.0,
         MOMENT,
