@@ -167,6 +167,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_sidecar(tmp_path: Path) -> N
         with program(*words) as sidecar:
             status = f"http://127.0.0.1:{sidecar.says(r'/metrics on http://[^ ]*:([0-9]+)')}"
             sidecar.says("-> ready")
+            until(lambda: bool(kinds_in(read(file))))
             limit = file.stat().st_size + 200
             resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
             sidecar.says(r"has stopped: File too large; health checking goes on")
