@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serinus.core.evidence import (
+    Blinded,
     CanaryUnknown,
     EngineDied,
     Evidence,
@@ -114,6 +115,17 @@ def test_busy_engines_are_judged_by_their_progress() -> None:
     assert scored(replay(case, RULES._replace(stall=60.0)), case.faults).worst == float("inf")
     assert not scored(replay(case, RULES._replace(stall=5.0)), case.faults).false_alarms
     assert scored(replay(case, RULES._replace(stall=0.5)), case.faults).false_alarms
+
+
+def test_what_our_own_trouble_hid_then_is_no_silence_of_the_engine() -> None:
+    """The recorder saw nothing for twenty seconds: nobody stalled, by any stall budget."""
+    told: list[Evidence] = [Load(20.0, 2), *(Progress(float(at)) for at in range(21, 60))]
+    told += [Blinded(80.0, 60.0, "our loop"), *(Progress(float(at)) for at in range(80, 120))]
+    case = case_of(made(told=[*told, Load(120.0, 0)]))
+    assert not scored(replay(case, RULES._replace(stall=5.0)), ()).false_alarms
+    hidden = [one for one in told if not isinstance(one, Blinded)]
+    blamed = case_of(made(told=[*hidden, Load(120.0, 0)]))
+    assert scored(replay(blamed, RULES._replace(stall=5.0)), ()).false_alarms
 
 
 def test_leases_and_deaths_are_told_as_they_were() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from serinus.core.evidence import (
+    Blinded,
     CanaryFailed,
     CanaryPassed,
     CanaryUnknown,
@@ -220,8 +221,11 @@ class _Playing:
                 for ruled in history.ruled[1:]
             ]
             for evidence in engine.told:
-                at = max(at, evidence.at)
-                steps.append((at, partial(self._tell, manager, engine, evidence)))
+                if isinstance(evidence, Blinded):  # what it hides must not be judged before it ends
+                    when = max(history.registered.at, evidence.since)
+                else:
+                    when = at = max(at, evidence.at)
+                steps.append((when, partial(self._tell, manager, engine, evidence)))
         return sorted(steps, key=lambda step: step[0])
 
     def _register(self, manager: HealthCheckManager, engine: RecordedEngine) -> None:
