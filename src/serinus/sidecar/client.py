@@ -17,6 +17,7 @@ from serinus.engines import Answer, AnswerReader, Question
 from serinus.errors import MissingExtraError, SettingsError, excerpt
 from serinus.sidecar.connection import explained
 from serinus.sidecar.contact import ContactError, Trouble
+from serinus.sidecar.contacts import Contacts, Line
 from serinus.sidecar.place import Place
 
 try:
@@ -60,8 +61,12 @@ class EngineClient:
         *,
         api_key: Callable[[], str | None] = lambda: None,
         trust: ssl.SSLContext | None = None,
+        line: Line | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        alone = Contacts(excuse=0.0, span=0.0, pace=0.0, clock=clock)
+        self.line = alone.line(place) if line is None else line
+        """What is heard of the engine, by any request."""
         self._place = place
         self._api_key = api_key
         self._trust = trust
@@ -121,6 +126,7 @@ class EngineClient:
         key = self._api_key()
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
+        self.line.trying()
         try:
             async with self._opened().request(
                 method,
@@ -130,9 +136,12 @@ class EngineClient:
                 allow_redirects=False,
                 timeout=_UNASKED,
             ) as response:
+                self.line.answered()
                 yield response
         except (aiohttp.ClientError, OSError) as error:
-            raise _explained(error) from error
+            explained_error = _explained(error)
+            self.line.failed(explained_error.trouble)
+            raise explained_error from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

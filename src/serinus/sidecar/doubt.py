@@ -8,6 +8,9 @@ The last question is one canary on top of users' work that has stood still for h
 budget. Its answer is no proof of that work. It settles whom to believe: if it passes and the page
 does not show its token, the page stands still and not the engine; if it passes and the page cannot
 show work in the middle of a request, work gets done.
+
+Where the page moves only at the end of a request, its standstill is no word against the engine in
+the middle of one. Then an own health that generates is heard first: if it says well, tokens came.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ class Doubts:
     """Runs beside the canaries of one engine.
 
     `passed` is told of a last question that passed and proves that work gets done, `heard` of the
-    engine's own word each time that it was asked for. `asking` is held by whoever sends a canary.
+    engine's own word each time that it was asked for, `worked` of work that goes on by that word:
+    it proves nothing, and is no silence. `asking` is held by whoever sends a canary.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Doubts:
         asking: asyncio.Lock,
         passed: Callable[[CanaryPassed], None],
         heard: Callable[[Heard], None],
+        worked: Callable[[float], None],
         health_interval: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +78,7 @@ class Doubts:
         self._asking = asking
         self._passed = passed
         self._heard = heard
+        self._worked = worked
         self._health_interval = health_interval
         self._clock = clock
         self._asked_at = float("-inf")
@@ -96,17 +102,30 @@ class Doubts:
         model = self._presence.model
         if model and self._stands_still(standing, now) and not self._asking.locked():
             self._asked_at = now
-            await self._last_question(model)
+            if not await self._goes_on():
+                await self._last_question(model)
 
     def _hears(self, standing: Standing, now: float) -> bool:
         doubted = not standing.verdict.ready or standing.suspected or self._engine.health_is_free
         heard = self.own_health
         return doubted and (heard is None or now - heard.at >= self._health_interval)
 
+    async def _goes_on(self) -> bool:
+        """Whether an engine whose page cannot show it says, by generating, that work goes on."""
+        traits = self._engine.traits
+        if traits.steady or not traits.health_generates:
+            return False
+        own = self.own_health = await self._hear()
+        self._heard(own.told())
+        if own.well:
+            self._worked(own.at)
+        return own.well
+
     async def _hear(self) -> OwnHealth:
+        patience = max(_PATIENCE, 2 * self._engine.traits.health_seconds)
         try:
             page = await self._client.get(
-                self._engine.health_path, seconds=_PATIENCE, limit=_PAGE_BYTES
+                self._engine.health_path, seconds=patience, limit=_PAGE_BYTES
             )
         except ContactError as error:
             return OwnHealth(self._clock(), None, error.detail)

@@ -15,6 +15,7 @@ from serinus.runtime.draining import SignalWatch
 from serinus.runtime.runtime import Runtime
 from serinus.settings import Settings
 from serinus.sidecar.client import EngineClient, trusting
+from serinus.sidecar.contacts import Contacts
 from serinus.sidecar.credentials import Credentials
 from serinus.sidecar.targets import Target
 from serinus.sidecar.watch import EngineWatch
@@ -48,6 +49,12 @@ class Sidecar:
         self.watches: tuple[EngineWatch, ...] = ()
         self._settings = settings
         self._credentials = Credentials(settings)
+        self._contacts = Contacts(
+            excuse=settings.excuse_budget,
+            span=settings.health_check_request_timeout,
+            pace=settings.scrape_interval,
+            clock=clock,
+        )
         self._trust = trusting(ca_file)
         self._clock = clock
         self._seed = seed
@@ -80,6 +87,7 @@ class Sidecar:
             if self._signals is not None:
                 self._signals.open()
                 opened.callback(self._signals.close)
+            runtime.board.outage = self._contacts.outage
             self.watches = tuple(map(self._watch, self.targets, clients))
             self._open = opened.pop_all()
         return self
@@ -104,7 +112,11 @@ class Sidecar:
 
     def _client(self, target: Target) -> EngineClient:
         return EngineClient(
-            target.place, api_key=self._credentials.key, trust=self._trust, clock=self._clock
+            target.place,
+            api_key=self._credentials.key,
+            trust=self._trust,
+            line=self._contacts.line(target.place),
+            clock=self._clock,
         )
 
     def _watch(self, target: Target, client: EngineClient) -> EngineWatch:

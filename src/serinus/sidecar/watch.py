@@ -7,12 +7,14 @@ at its metrics while it serves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 from serinus.core.evidence import (
+    Blinded,
     CanaryFailed,
     CanaryFault,
     CanaryUnknown,
@@ -25,6 +27,7 @@ from serinus.core.evidence import (
     Registered,
     Witness,
 )
+from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
 from serinus.runtime.board import Board
 from serinus.runtime.target import Answer
@@ -77,6 +80,11 @@ class EngineWatch:
         self._model = settings.model
         self._interval = settings.scrape_interval
         self._wake = asyncio.Event()
+        self._client = client
+        self._line = client.line
+        self._line.wanted = self._speak
+        self._wanted = False
+        """The engine is to be spoken to, to know whether it answers."""
         self._asking = asyncio.Lock()
         self._told: int | None = None
         life = Life(settings.engine_death_notice, clock(), canary=settings.health_check_enabled)
@@ -101,7 +109,11 @@ class EngineWatch:
         self._asker = Asker(target.engine, client, self.scraper, credentials, clock=clock)
         self._weighing = Weighing(self.presence, stall=settings.health_check_busy_stall)
         self._judged = board.watch(
-            target.address, payload=True, ask=self.ask, notes=self.notes
+            target.address,
+            payload=True,
+            ask=self.ask,
+            notes=self.notes,
+            excuse=self._line.excuse,
         ).target
         self._doubts = Doubts(
             self._judged,
@@ -113,6 +125,7 @@ class EngineWatch:
             asking=self._asking,
             passed=self._tell,
             heard=self._tell,
+            worked=self._worked,
             health_interval=settings.engine_health_check_interval,
             clock=clock,
         )
@@ -155,6 +168,9 @@ class EngineWatch:
         if not self.presence.askable() or self.presence.life.stage is Stage.DEAD:
             await self.presence.knock()
             return
+        if self._wanted:
+            self._wanted = False
+            await self._speak_now()
         await self.presence.feel()
         if self.scraper.has_page() and self.presence.askable():
             await self._scrape(self._patience())
@@ -164,6 +180,9 @@ class EngineWatch:
             return await self.scraper.read(seconds=seconds)
         except EngineError as error:
             self._tell_load(self._clock(), None)
+            outage = self._line.outage()
+            if outage is not None and self._judged.standing.busy:
+                self._tell(Blinded(self._clock(), outage.since, str(outage)))
             if isinstance(error, ContactError):
                 await self.presence.lost(error)
             return None
@@ -200,7 +219,23 @@ class EngineWatch:
     def _tell_load(self, at: float, pending: int | None) -> None:
         if pending != self._told:
             self._told = pending
-            self._tell(Load(at, pending))
+            self._tell(Load(at, pending, witness=Witness.COUNTERS))
+
+    def _worked(self, at: float) -> None:
+        """Take in that work in flight goes on, though no counter shows it yet."""
+        pending = self._judged.standing.pending
+        self._tell(Load(at, pending, at, Witness.COUNTERS))
+
+    def _speak(self) -> None:
+        self._wanted = True
+        self._wake.set()
+
+    async def _speak_now(self) -> None:
+        """Ask for a page that costs nothing, for the sake of an answer."""
+        with contextlib.suppress(ContactError):
+            await self._client.get(
+                self.target.engine.models_path, seconds=_PATIENCE[0], limit=MAX_LIST_BYTES
+            )
 
     # --- asking ------------------------------------------------------------------------------
 
@@ -214,7 +249,7 @@ class EngineWatch:
             if self.presence.life.stage is not Stage.DEAD and self.scraper.has_page():
                 seen = await self._scrape(self._judged.rules.deadline * _LOOK_SHARE)
                 if seen is not None and (seen.pending or seen.progress):
-                    return (Load(self._clock(), seen.pending),)
+                    return (Load(self._clock(), seen.pending, witness=Witness.COUNTERS),)
                 if not self.presence.askable() or self.presence.life.closed:
                     return self._not_yet()
             return await self._put_question()
@@ -231,7 +266,7 @@ class EngineWatch:
         if model is None:
             return self._not_yet()
         late = asyncio.get_running_loop().call_later(
-            self._judged.rules.deadline / 2, self._wake.set
+            self._judged.rules.deadline / 2, self._keeps_silent
         )
         sent = self._clock()
         try:
@@ -246,6 +281,11 @@ class EngineWatch:
         finally:
             late.cancel()
         return self._weighing.answer(exchange)
+
+    def _keeps_silent(self) -> None:
+        """Look at what the metrics say now, and whether the others keep silent too."""
+        self._wake.set()
+        self._line.ask_others()
 
     async def _another_model(self, unknown: str) -> str | None:
         """Look for the model that the engine has now, unless the settings name one."""
