@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from serinus.core.hearing import heard
+from serinus.core.report import as_json
 from serinus.core.status import Reason
 from tests.sidecar.rig import DEADLINE, NOTICED, STALL, ScriptedEngine, over, scripted
 
@@ -176,3 +178,56 @@ async def test_a_mistake_of_our_own_does_not_end_the_watch(
         engine.numbers["generation_tokens_total"] += 100
         await rig.until(lambda: rig.standing().progress_at is not None, seconds=2, what="seen")
     assert "serinus.vllm.generate: watching goes on after a mistake of our own" in caplog.text
+
+
+async def test_an_engine_that_counts_at_the_end_is_not_called_stalled_in_the_middle() -> None:
+    """As SGLang of older releases: its own health generates, and says that tokens come.
+
+    A canary would have to wait for a slot; when the health keeps silent too, nobody vouches for it.
+    """
+    engine = ScriptedEngine()
+    silent = asyncio.Event()
+    running = 0
+
+    async def page(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=f"sglang:num_running_reqs {running}\nsglang:num_queue_reqs 0\n")
+
+    async def waits_for_a_slot(_: web.Request) -> web.StreamResponse:
+        await silent.wait()
+        return web.Response(status=500)
+
+    engine.answers["/metrics"] = page
+    async with scripted(engine) as url, over(url, engine="sglang") as rig:
+        await rig.until_ready()
+        running = 8
+        engine.answers["/v1/completions"] = waits_for_a_slot
+        await rig.until(lambda: rig.standing().busy, seconds=NOTICED, what="busy")
+        await rig.holds(lambda: rig.ready, seconds=3 * STALL)
+        engine.answers["/health"] = waits_for_a_slot
+        await rig.until(lambda: not rig.ready, seconds=4 * STALL + 5, what="not ready")
+        assert rig.reason() is Reason.STALLED
+        endpoint: Any = as_json(rig.report, wall=str)["endpoints"]
+        [told] = endpoint.values()
+        assert told["decided_by"] == "engine counters"
+        silent.set()
+
+
+async def test_a_frozen_core_that_shows_no_work_is_found_by_the_idle_canary() -> None:
+    """As vLLM's: running 0, waiting 0, counters still, and its own health says 200."""
+    engine = counted()
+    frozen = asyncio.Event()
+
+    async def hangs(_: web.Request) -> web.StreamResponse:
+        await frozen.wait()
+        return web.Response(status=500)
+
+    async with scripted(engine) as url, over(url) as rig:
+        await rig.until_ready()
+        engine.answers["/v1/completions"] = hangs
+        await rig.until(lambda: not rig.ready, seconds=NOTICED + 1, what="not ready")
+        assert rig.reason() is Reason.CANARY_TIMEOUT
+        report = rig.report
+        hearing = heard(report.endpoints[0].standing, report.endpoints[0].rules, now=report.at)
+        assert str(hearing).startswith("decided by canary ")
+        assert "; disagree: own health (200, " in str(hearing)
+        frozen.set()

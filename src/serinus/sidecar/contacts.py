@@ -2,8 +2,8 @@
 
 One engine that is silent is accused. When all of several fall silent at the same moment, the common
 cause is more likely on our side, and their silence is excused: for the `excuse_budget` where any of
-them is on this machine (loopback does not break: it may be a common death), and for engines that are
-elsewhere until one is heard, with the verdict `blind` once the budget is over. A refused
+them is on this machine (loopback does not break: it may be a common death), and for engines that
+are all elsewhere until one is heard, with the verdict `blind` once the budget is over. A refused
 connection is no silence: something answered, and an engine whose port is closed is dead.
 """
 

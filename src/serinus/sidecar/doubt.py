@@ -112,8 +112,9 @@ class Doubts:
 
     async def _goes_on(self) -> bool:
         """Whether an engine whose page cannot show it says, by generating, that work goes on."""
-        traits = self._engine.traits
-        if traits.steady or not traits.health_generates:
+        page = self._scraper.last
+        shows = page is not None and page.steady and not self._scraper.trouble
+        if shows or not self._engine.traits.health_generates:
             return False
         own = self.own_health = await self._hear()
         self._heard(own.told())
