@@ -28,6 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from serinus.traces import append_mark
+
 ROOT = Path(__file__).resolve().parents[2]
 WELL = 30.0
 """Seconds of health before and after a fault."""
@@ -79,9 +81,10 @@ class Stage:
         self._busy = threading.Event()
         self._askers: list[threading.Thread] = []
 
-    def mark(self, text: str) -> None:
-        """Write a mark into the trace."""
-        serinus("record", "mark", str(self._file), text)
+    def mark(self, text: str, *, wall: float | None = None) -> None:
+        """Write a mark into the trace; `wall` is when it was, now if None."""
+        moment = time.time() if wall is None else wall
+        append_mark(self._file, text, wall=lambda: moment)
 
     def wait_until_ready(self) -> None:
         """Wait for the first canary that passed."""
@@ -95,17 +98,20 @@ class Stage:
         return serinus("record", "show", str(self._file), check=False).splitlines()
 
     @contextmanager
-    def frozen(self, which: str) -> Iterator[None]:
-        """Keep a part of the engine from running."""
+    def frozen(self, which: str) -> Iterator[float]:
+        """Keep a part of the engine from running; yields the wall's time when that began."""
         part = self._parts[which]
         pid = self._find(part.process)
         if not part.thread:
+            began = time.time()
             os.kill(pid, signal.SIGSTOP)
-            yield
+            yield began
             os.kill(pid, signal.SIGCONT)
             return
-        with held(pid if part.thread == "main" else self._busiest(pid)):
-            yield
+        thread = pid if part.thread == "main" else self._busiest(pid)
+        began = time.time()
+        with held(thread):
+            yield began
 
     def kill(self, which: str) -> None:
         """Kill a process of the engine."""
@@ -156,8 +162,8 @@ class Stage:
 
 def freeze(stage: Stage, which: str, *, seconds: float) -> None:
     """Freeze a part, and let it go on."""
-    stage.mark(f"fault: {which} frozen begins")
-    with stage.frozen(which):
+    with stage.frozen(which) as began:
+        stage.mark(f"fault: {which} frozen begins", wall=began)
         time.sleep(seconds)
         stage.mark(f"fault: {which} frozen ends")
 
