@@ -109,11 +109,11 @@ def test_an_engine_is_started_recorded_and_marked(tmp_path: Path) -> None:
     """Its canaries are in the trace, and what was marked from outside; the time ends it."""
     file = str(tmp_path / "a.trace")
     words = ("record", "-o", file, "--for", "3600", *QUICK)
-    with program(*words, "--", *SIM, "--fault", "hang@4s+2s") as recording:
+    with program(*words, "--", *SIM, "--fault", "hang@8s+4s") as recording:
         recording.says("-> ready")
         assert main(["record", "mark", file, "fault:", "hang", "begins"]) == 0
-        recording.says("canary_timeout")
-        recording.says(r"canary_timeout\) -> ready")
+        recording.says("canary_timeout", seconds=60)
+        recording.says(r"canary_timeout\) -> ready", seconds=60)
         assert recording.end() == 0
     trace = read(Path(file))
     assert trace.finished
@@ -126,9 +126,9 @@ def test_an_engine_is_started_recorded_and_marked(tmp_path: Path) -> None:
 def test_the_time_ends_a_recording(tmp_path: Path) -> None:
     """And the engine that it started; its end is marked if it comes before."""
     file = str(tmp_path / "a.trace")
-    words = ("record", "-o", file, "--for", "2", *QUICK)
+    words = ("record", "-o", file, "--for", "8", *QUICK)
     with program(*words, "--", *SIM, "--fault", "crash@500ms") as recording:
-        until(lambda: recording.process.poll() is not None)
+        until(lambda: recording.process.poll() is not None, seconds=60)
         assert recording.process.returncode == 0
     trace = read(Path(file))
     assert trace.finished
