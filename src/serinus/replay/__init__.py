@@ -9,6 +9,7 @@ from __future__ import annotations
 from serinus.replay.outcome import Detection, Outcome, Score, Timeline, Turn, scored
 from serinus.replay.player import Case, case_of, own_word, recorded, replay
 from serinus.replay.recorded import Answer, RecordedEngine
+from serinus.replay.shipped import shipped, shipped_file
 from serinus.replay.truth import Fault, Source, faults_of
 
 __all__ = [
@@ -28,4 +29,6 @@ __all__ = [
     "recorded",
     "replay",
     "scored",
+    "shipped",
+    "shipped_file",
 ]
