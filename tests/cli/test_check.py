@@ -380,3 +380,42 @@ def test_help_has_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--help"]) == 0
     out = capsys.readouterr().out
     assert "0 ready (with --live: live) · 1 not" in out
+
+
+def test_verbose_says_who_decided_and_who_disagreed(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every witness has a line; trouble of our own comes last."""
+    health = {"says": "well", "seconds_ago": 1.1, "weight": 0.25, "word": "200"}
+    told = {
+        "status": "notready",
+        "reason": "canary_timeout",
+        "verdict": "decided by canary 0.2 s ago; disagree: own health (200, 1.1 s ago)",
+        "witnesses": {"own health": health},
+    }
+    own = {"last_trouble": "trouble of our own for 2.0 s: late", "lost_at_once": None}
+    details = {"readiness": {"why": "x"}, "endpoints": {"a.b.c": told}, "self": own}
+    port = serve(503, {**NOT_READY, "details": details})
+    code, text = check(capsys, str(port.server_port), "--verbose")
+    assert code == 1
+    assert text.splitlines()[1:] == [
+        (
+            "  a.b.c: not ready (canary_timeout): decided by canary 0.2 s ago; "
+            "disagree: own health (200, 1.1 s ago)"
+        ),
+        "    own health: well, 1.1 s ago, weight 0.25: 200",
+        "  self: trouble of our own for 2.0 s: late",
+    ]
+
+
+@pytest.mark.parametrize(
+    "details", [{}, {"endpoints": {"a": 3, "b": {"witnesses": [1]}}, "self": 4}]
+)
+def test_verbose_takes_whatever_comes(
+    serve: Serve, capsys: pytest.CaptureFixture[str], details: dict[str, object]
+) -> None:
+    """Other servers have other details, or none."""
+    port = serve(200, {**READY, "details": details})
+    code, text = check(capsys, str(port.server_port), "--verbose")
+    assert code == 0
+    assert ("no details" in text) is not bool(details)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ the settings is asked (DYN_SYSTEM_PORT, SERINUS_STATUS_SOCKET), or port {PORT} o
 examples:
   serinus check                     ready? with the reason, if not
   serinus check 9090 --live         would a restart not help?
+  serinus check --verbose           who says so, who disagrees, and what we know of ourselves
   serinus check http://10.0.0.7:9090/health --json
 
 exit codes: {READY} ready (with --live: live) · {NOT_READY} not
@@ -34,7 +35,9 @@ exit codes: {READY} ready (with --live: live) · {NOT_READY} not
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the address and the flags."""
-    parser.usage = "%(prog)s [ADDRESS] [--socket PATH] [--live] [--json] [--timeout SECONDS]"
+    parser.usage = (
+        "%(prog)s [ADDRESS] [--socket PATH] [--live] [--json] [--verbose] [--timeout SECONDS]"
+    )
     parser.description = (
         "Ask a status port (Serinus's, or Dynamo's) whether it is ready, print one line, and say"
         " it by the exit code."
@@ -44,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", metavar="PATH", help="a unix socket to ask instead")
     parser.add_argument("--live", action="store_true", help="ask whether it is live, not ready")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--verbose", action="store_true", help="print the word of every witness too"
+    )
     parser.add_argument(
         "--timeout", metavar="SECONDS", default="3", help="for the whole answer (default: 3)"
     )
@@ -59,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"address": str(address), **outcome._asdict()}))
     else:
         print(f"{outcome.result}: {address}{f': {outcome.why}' if outcome.why else ''}")
+        if arguments.verbose:
+            print(*_witnesses(outcome.body or {}), sep="\n")
     return _CODES.get(outcome.result, UNREACHABLE)
 
 
@@ -137,6 +145,29 @@ def _why(body: Mapping[str, Any], *, live: bool) -> str:
         if isinstance(one, dict) and one.get("status") != "ready"
     ]
     return excerpt("; ".join(reasons[:3]) or readiness.get("why", ""), limit=300)
+
+
+def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
+    """Say of each endpoint who decided, who disagreed, and what everybody said."""
+    details = _object(body, "details")
+    if not details:
+        yield "  no details: they are for peers on loopback, or for whoever brings the token"
+    endpoints = _object(details, "endpoints")
+    for name in endpoints:
+        one = _object(endpoints, name)
+        status = "ready" if one.get("status") == "ready" else "not ready"
+        yield f"  {name}: {status} ({one.get('reason')}): {one.get('verdict')}"
+        witnesses = _object(one, "witnesses")
+        for witness in witnesses:
+            word = _object(witnesses, witness)
+            said = (
+                f"{word.get('says')}, {word.get('seconds_ago')} s ago, weight {word.get('weight')}"
+            )
+            yield f"    {witness}: {said}: {excerpt(word.get('word', ''), limit=120)}"
+    own = _object(details, "self")
+    if own:
+        told = [own.get("lost_at_once"), own.get("last_trouble")]
+        yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
 
 
 def _plain(body: Mapping[str, Any]) -> str:
