@@ -3,11 +3,12 @@
 ENGINE ?= sim
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+MUTANT_CHILDREN ?= 2
 export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export PYTHON
 
-.PHONY: help run test test-documents test-vllm check docs bench wheel clean
+.PHONY: help run test mutants test-documents test-vllm check docs bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -54,11 +55,16 @@ bench: .venv/complete ## Compare with Dynamo's released wheel, and write docs/be
 	@command -v wrk >/dev/null || { echo "The benchmarks need wrk (Debian: apt-get install wrk)" >&2; exit 1; }
 	$(BIN)/python benchmarks/all.py --write docs/benchmarks.md
 
+mutants: .venv/complete ## Mutate the judge, and say how many mutants its tests kill, by module
+	rm -rf mutants
+	$(BIN)/mutmut run --max-children $(MUTANT_CHILDREN)
+	$(BIN)/python scripts/mutants.py
+
 wheel: .venv/complete ## Build the wheel and try it in an empty environment
 	scripts/check_wheel.sh $(BIN)/python
 
 clean: ## Remove what was built, the environment included
-	rm -rf .venv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv mutants build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src -name '*.egg-info' -prune -exec rm -rf {} +
 
 # Written last: an environment that was interrupted is completed by the next call.
