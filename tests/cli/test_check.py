@@ -51,6 +51,8 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "text/plain; charset=utf-8")
         self.send_header("content-length", str(len(body)))
+        if server.degraded:
+            self.send_header("x-envoy-degraded", "true")
         self.end_headers()
         self.wfile.write(body)
 
@@ -62,6 +64,7 @@ class Port(ThreadingHTTPServer):
     """A status port with an answer to give, and what it was asked."""
 
     answer: tuple[int, bytes] = (200, b"")
+    degraded = False
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, Answers)
@@ -72,6 +75,7 @@ class UnixPort(UnixStreamServer):
     """The same on a unix socket."""
 
     answer: tuple[int, bytes] = (200, b"")
+    degraded = False
 
     def __init__(self, path: str) -> None:
         super().__init__(path, Answers)
@@ -218,6 +222,7 @@ def test_json_is_for_programs(serve: Serve, capsys: pytest.CaptureFixture[str]) 
         "why": "generate notready",
         "status": 503,
         "body": NOT_READY,
+        "degraded": False,
     }
 
 
@@ -419,3 +424,27 @@ def test_verbose_takes_whatever_comes(
     code, text = check(capsys, str(port.server_port), "--verbose")
     assert code == 0
     assert ("no details" in text) is not bool(details)
+
+
+def test_degraded_is_ready_and_says_what_is_off(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exit code stays 0; `--strict` takes it for not ready."""
+    flaws = {"slow_first_token": "0.9 s, usually 0.1 s"}
+    endpoints = {"a.b.generate": {"status": "ready", "flaws": flaws}}
+    port = serve(200, {**READY, "details": {"endpoints": endpoints}})
+    port.degraded = True
+    address = f"127.0.0.1:{port.server_port}"
+    code, printed = check(capsys, address)
+    told = "degraded: a.b.generate: slow_first_token (0.9 s, usually 0.1 s)"
+    assert (code, printed) == (0, f"ready: http://{address}/health: {told}\n")
+    assert check(capsys, address, "--strict") == (1, printed)
+    assert json.loads(check(capsys, address, "--json")[1])["degraded"] is True
+
+
+def test_strict_is_content_with_what_is_not_degraded(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ready is ready."""
+    port = serve(200, READY)
+    assert check(capsys, f"127.0.0.1:{port.server_port}", "--strict")[0] == 0

@@ -60,6 +60,7 @@ def test_the_whole_report_in_json() -> None:
         "readiness",
         "liveness",
         "endpoints",
+        "degraded",
         "endpoints_left_out",
         "checks",
         "holds",
@@ -135,6 +136,8 @@ def test_an_endpoint_in_json() -> None:
             },
         },
         "failing_checks": [],
+        "degraded": [],
+        "flaws": {},
     }
 
 

@@ -25,6 +25,7 @@ class Said(NamedTuple):
     live: bool
     armed: bool
     endpoints: dict[str, str]
+    degraded: bool = False
 
 
 class Listener:
@@ -40,11 +41,18 @@ class Listener:
         self.renewed_before.append(len(self.said))
 
     def publish(
-        self, *, ready: bool, live: bool, reason: str, endpoints: bytes, armed: bool
+        self,
+        *,
+        ready: bool,
+        live: bool,
+        reason: str,
+        endpoints: bytes,
+        armed: bool,
+        degraded: bool,
     ) -> None:
         """Keep it."""
         assert reason
-        self.said.append(Said(ready, live, armed, json.loads(endpoints)))
+        self.said.append(Said(ready, live, armed, json.loads(endpoints), degraded))
 
     def lease_until(self, seconds_monotonic: float) -> None:
         """Keep it."""

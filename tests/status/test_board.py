@@ -44,7 +44,7 @@ class Bench:
 
     def tell(self, endpoints: bytes = b'{"generate":"ready"}', *, ready: bool = True) -> None:
         """Let the worker say how it is."""
-        self.board.take(layout.HEALTH, (ready, True, True, "told"), endpoints)
+        self.board.take(layout.HEALTH, (ready, True, True, "told", False), endpoints)
 
     def wait(self, seconds: float, *, loop: bool = False, thread: bool = False) -> None:
         """Let time pass in turns of half a second; choose which hearts beat meanwhile."""

@@ -35,6 +35,46 @@ def test_health_of_a_worker_that_is_not_ready(serve: Serve) -> None:
     assert response.json["endpoints"] == {}
 
 
+def publish(server: SystemStatusServer, *, ready: bool = True, degraded: bool) -> None:
+    """Say how the worker is."""
+    endpoints = b'{"generate":"ready"}'
+    server.publish(
+        ready=ready, live=True, reason="told", endpoints=endpoints, armed=True, degraded=degraded
+    )
+
+
+def header_within(client: Client, path: str, *, wanted: bool) -> Response:
+    """Ask until the header is there, or gone; the connection's deadline bounds it."""
+    while ("x-envoy-degraded" in (answer := client.ask("GET", path)).headers) is not wanted:
+        pass
+    return answer
+
+
+@pytest.mark.parametrize("mode", ["serinus", "dynamo"])
+def test_degraded_is_a_header_beside_a_200(serve: Serve, mode: str) -> None:
+    """Envoy reads it; liveness does not say it unless both paths are one, and it goes again."""
+    server = serve(live_mode=mode)
+    publish(server, degraded=True)
+    with Client(server.address) as client:
+        answer = header_within(client, "/health", wanted=True)
+        assert (answer.status, answer.headers["x-envoy-degraded"]) == (200, "true")
+        live = client.ask("GET", "/live").headers
+        assert ("x-envoy-degraded" in live) is (mode == "dynamo")
+        assert "x-envoy-degraded" not in client.ask("GET", "/metrics").headers
+        publish(server, degraded=False)
+        assert header_within(client, "/health", wanted=False).status == 200
+
+
+def test_what_is_not_ready_is_not_called_degraded(serve: Serve) -> None:
+    """A 503 says more, and says it alone."""
+    server = serve()
+    publish(server, ready=False, degraded=True)
+    with Client(server.address) as client:
+        while (answer := client.ask("GET", "/health")).status == 200:
+            pass
+        assert "x-envoy-degraded" not in answer.headers
+
+
 def test_live_is_not_ready(serve: Serve) -> None:
     """Liveness has the same structure and its own words, and stays 200 without readiness."""
     response = get(serve(ready=False).address, "/live")

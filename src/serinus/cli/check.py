@@ -28,7 +28,7 @@ examples:
   serinus check --verbose           who says so, who disagrees, and what we know of ourselves
   serinus check http://10.0.0.7:9090/health --json
 
-exit codes: {READY} ready (with --live: live) · {NOT_READY} not
+exit codes: {READY} ready (with --live: live) · {NOT_READY} not, or degraded under --strict
             {UNREACHABLE} no answer, not that of a status port, or a wrong command line
 """
 
@@ -36,7 +36,8 @@ exit codes: {READY} ready (with --live: live) · {NOT_READY} not
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the address and the flags."""
     parser.usage = (
-        "%(prog)s [ADDRESS] [--socket PATH] [--live] [--json] [--verbose] [--timeout SECONDS]"
+        "%(prog)s [ADDRESS] [--socket PATH] [--live] [--strict] [--json] [--verbose]"
+        " [--timeout SECONDS]"
     )
     parser.description = (
         "Ask a status port (Serinus's, or Dynamo's) whether it is ready, print one line, and say"
@@ -46,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("address", nargs="?", metavar="ADDRESS", help="what to ask")
     parser.add_argument("--socket", metavar="PATH", help="a unix socket to ask instead")
     parser.add_argument("--live", action="store_true", help="ask whether it is live, not ready")
+    parser.add_argument(
+        "--strict", action="store_true", help="take degraded for not ready (exit code 1)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--verbose", action="store_true", help="print the word of every witness too"
@@ -67,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{outcome.result}: {address}{f': {outcome.why}' if outcome.why else ''}")
         if arguments.verbose:
             print(*_witnesses(outcome.body or {}), sep="\n")
+    if outcome.degraded and arguments.strict:
+        return NOT_READY
     return _CODES.get(outcome.result, UNREACHABLE)
 
 
@@ -77,6 +83,7 @@ class _Outcome(NamedTuple):
     why: str
     status: int | None = None
     body: Mapping[str, Any] | None = None
+    degraded: bool = False
 
 
 def _ask(address: Address, settings: Settings, *, live: bool, seconds: float) -> _Outcome:
@@ -86,6 +93,8 @@ def _ask(address: Address, settings: Settings, *, live: bool, seconds: float) ->
         return _Outcome("unreachable", str(error))
     body = _read(reply.body)
     if 200 <= reply.status < 300:
+        if reply.degraded:
+            return _Outcome("ready", _flaws(body), reply.status, body, degraded=True)
         return _Outcome("live" if live else "ready", _states(body), reply.status, body)
     if reply.status >= 500:
         why = _why(body, live=live)
@@ -168,6 +177,18 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     if own:
         told = [own.get("lost_at_once"), own.get("last_trouble")]
         yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
+
+
+def _flaws(body: Mapping[str, Any]) -> str:
+    """Say what is off while it serves, in figures where details are shown."""
+    endpoints = _object(_object(body, "details"), "endpoints")
+    flaws = [
+        f"{name}: {word} ({told})"
+        for name, one in endpoints.items()
+        if isinstance(one, dict)
+        for word, told in _object(one, "flaws").items()
+    ]
+    return excerpt(f"degraded: {'; '.join(flaws[:3]) or _states(body)}", limit=300)
 
 
 def _plain(body: Mapping[str, Any]) -> str:

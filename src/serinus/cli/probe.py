@@ -24,10 +24,11 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A status and a body."""
+    """A status and a body; `degraded` if a header says that it serves, but not as it should."""
 
     status: int
     body: bytes
+    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,8 @@ def _read(head: bytes, body: bytes) -> Reply:
         raise ProbeError(f"its answer is not HTTP: {shown!r}" if head else "no answer: it hung up")
     if _fields(head).get(b"transfer-encoding") == b"chunked":
         body = _unchunked(body)
-    return Reply(int(status), body)
+    degraded = _fields(head).get(b"x-envoy-degraded") == b"true"
+    return Reply(int(status), body, degraded=degraded)
 
 
 def _fields(head: bytes) -> dict[bytes, bytes]:

@@ -6,7 +6,8 @@ in seconds and as text of the wall clock that the caller gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -80,6 +81,7 @@ def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -
             str(endpoint.address): _endpoint(endpoint, report, wall)
             for endpoint in sorted(shown, key=lambda endpoint: endpoint.address)
         },
+        "degraded": list(_degraded(report.endpoints, most)),
         "endpoints_left_out": len(report.endpoints) - len(shown),
         "checks": {
             f"{check.owner}: {check.name}": _standing(check.standing, report.at, wall)
@@ -115,15 +117,29 @@ def _endpoint(
     told = _standing(endpoint.standing, report.at, wall)
     told.update(_heard(heard(endpoint.standing, endpoint.rules, now=report.at)))
     told["failing_checks"] = list(endpoint.failing)
-    if endpoint.failing and endpoint.standing.verdict.ready:
+    told["degraded"] = list(endpoint.degraded)
+    told["flaws"] = dict(zip(endpoint.degraded, endpoint.flaws, strict=False))
+    if endpoint.standing.verdict.ready and not endpoint.ready:
         told["status"], told["reason"] = str(endpoint.status), str(endpoint.reason)
         told["would_change"] = endpoint.reason.remedy
         told["decided_by"] = str(Witness.OWNER)
         told["disagree"] = []
-        told["verdict"] = f"decided by checks that do not pass: {', '.join(endpoint.failing)}"
+        told["verdict"] = f"decided by {_beside(endpoint)}"
     if notes := report.notes.get(str(endpoint.address)):
         told["notes"] = dict(notes)
     return told
+
+
+def _degraded(endpoints: tuple[EndpointHealth, ...], most: int) -> Iterator[str]:
+    flawed = (endpoint for endpoint in endpoints if endpoint.degraded)
+    return islice((f"{one.address}: {word}" for one in flawed for word in one.degraded), most)
+
+
+def _beside(endpoint: EndpointHealth) -> str:
+    """Say what turned an endpoint whose own verdict is good."""
+    if endpoint.failing:
+        return f"checks that do not pass: {', '.join(endpoint.failing)}"
+    return f"the policy for degraded endpoints: {', '.join(endpoint.degraded)}"
 
 
 def _heard(hearing: Hearing) -> dict[str, Json]:

@@ -38,18 +38,28 @@ class Hold(NamedTuple):
 
 
 class EndpointHealth(NamedTuple):
-    """One endpoint as the fold sees it. `failing` names its own checks that do not pass."""
+    """One endpoint as the fold sees it. `failing` names its own checks that do not pass.
+
+    `degraded` has a short, stable word for each thing that is off while it serves, and `flaws` the
+    same in figures. It stays ready unless it is `strict`.
+    """
 
     address: EndpointAddress
     standing: Standing
     rules: Rules
     payload: bool
     failing: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+    flaws: tuple[str, ...] = ()
+    """In the order of `degraded`: what each word comes to, for people."""
+    strict: bool = False
+    """Whether an endpoint that is degraded is not ready."""
 
     @property
     def ready(self) -> bool:
         """Whether the endpoint's verdict and its own checks are all good."""
-        return self.standing.verdict.ready and not self.failing
+        failed = self.failing or (self.strict and self.degraded)
+        return self.standing.verdict.ready and not failed
 
     @property
     def status(self) -> HealthStatus:
@@ -58,9 +68,16 @@ class EndpointHealth(NamedTuple):
 
     @property
     def reason(self) -> Reason:
-        """The verdict's reason, or that a check of the endpoint's own fails."""
-        failing = self.standing.verdict.ready and self.failing
-        return Reason.CHECK_FAILED if failing else self.standing.verdict.reason
+        """The verdict's reason, or what turned it beside the verdict."""
+        verdict = self.standing.verdict
+        if self.ready or not verdict.ready:
+            return verdict.reason
+        return Reason.CHECK_FAILED if self.failing else Reason.DEGRADED
+
+    @property
+    def impaired(self) -> bool:
+        """Whether it serves, but not as it should."""
+        return self.ready and bool(self.degraded)
 
 
 class Readiness(NamedTuple):

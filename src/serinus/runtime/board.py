@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import CanaryFailed, EngineDied, Evidence, Heard, Lease, Registered
@@ -40,12 +40,25 @@ class Watched:
     payload: bool
     checks: tuple[HealthCheckTarget, ...] = ()
     notes: Callable[[], Mapping[str, str]] | None = None
+    strict: bool = False
+    """Whether it is not ready while it is degraded."""
+    flaws: dict[str, str] = field(default_factory=dict)
+    """What is off while it serves: a short, stable word for each, and what it comes to."""
 
     def health(self) -> EndpointHealth:
         """Return what the fold sees of it."""
         failing = tuple(c.name for c in self.checks if not c.standing.verdict.ready)
-        target = self.target
-        return EndpointHealth(self.address, target.standing, target.rules, self.payload, failing)
+        target, flaws = self.target, sorted(self.flaws.items())
+        return EndpointHealth(
+            self.address,
+            target.standing,
+            target.rules,
+            self.payload,
+            failing,
+            degraded=tuple(word for word, _ in flaws),
+            flaws=tuple(told for _, told in flaws),
+            strict=self.strict,
+        )
 
 
 class Board:
@@ -103,11 +116,13 @@ class Board:
         rules: Rules | None = None,
         excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
         notes: Callable[[], Mapping[str, str]] | None = None,
+        degraded_policy: str | None = None,
     ) -> Watched:
         """Put an endpoint on the board. Raises LifecycleError if the address is taken.
 
         `excuse` says why a failed canary may be no fault of the endpoint's, and is empty if it is.
         `notes` are for people: what is known beside the evidence, read whenever details are asked.
+        `degraded_policy` is the settings' if None.
         """
         if address in self.endpoints:
             raise LifecycleError(
@@ -123,7 +138,9 @@ class Board:
             alerted=alerted,
             excuse=excuse,
         )
-        watched = Watched(address, target, payload, notes=notes)
+        policy = degraded_policy if degraded_policy is not None else self.settings.degraded_policy
+        strict = policy == "notready"
+        watched = Watched(address, target, payload, notes=notes, strict=strict)
         self.endpoints[address] = watched
         self._start(target)
         return watched
@@ -134,6 +151,30 @@ class Board:
             del self.endpoints[watched.address]
         for target in (watched.target, *watched.checks):
             self.manager.remove(target)
+        self.changed()
+
+    def flaw(self, watched: Watched, word: str, told: str) -> None:
+        """Say that something is off while an endpoint serves: a stable word, and what it comes to.
+
+        The same word again renews what it comes to.
+        """
+        known = word in watched.flaws
+        watched.flaws[word] = told
+        if not known:
+            self._flaws_turned(watched, "ready", "degraded", word, told)
+
+    def mend(self, watched: Watched, word: str, told: str) -> None:
+        """Say that what was off is right again; without the flaw it does nothing."""
+        if watched.flaws.pop(word, None) is not None:
+            self._flaws_turned(watched, "degraded", "ready", word, told)
+
+    def _flaws_turned(
+        self, watched: Watched, before: str, after: str, word: str, told: str
+    ) -> None:
+        name = str(watched.address)
+        self.history.add(Transition(self.clock(), name, before, after, word, told))
+        level = logging.WARNING if after == "degraded" else logging.INFO
+        logger.log(level, "%s: %s -> %s (%s): %s", name, before, after, word, told)
         self.changed()
 
     def add_check(

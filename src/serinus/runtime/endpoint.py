@@ -22,6 +22,7 @@ __all__ = ["Endpoint", "PayloadLike"]
 if TYPE_CHECKING:
     from serinus.payloads import HealthCheckPayload
 
+_POLICIES = ("report", "notready")
 PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
 
 
@@ -49,6 +50,8 @@ class Endpoint:
         graceful_shutdown: bool = True,  # noqa: FBT001, FBT002 - the reference's signature
         metrics_labels: list[tuple[str, str]] | None = None,
         health_check_payload: PayloadLike | None = None,
+        *,
+        degraded_policy: str | None = None,
     ) -> None:
         """Serve the handler until the runtime has drained, then withdraw it.
 
@@ -56,14 +59,17 @@ class Endpoint:
         `graceful_shutdown` false: draining does not wait for its requests. `health_check_payload`
         is the canary's request; without one the endpoint is ready as soon as it is served. The
         settings' payload overrides a HealthCheckPayload, and never a plain mapping.
-        Raises SettingsError for a handler, payload or labels of another kind, LifecycleError if
-        the address is served already.
+        `degraded_policy` says whether it stays ready while it serves worse than it should:
+        "report" or "notready", None for the settings' own.
+        Raises SettingsError for a handler, payload, labels or policy of another kind,
+        LifecycleError if the address is served already.
         """
         await self.register(
             handler,
             graceful_shutdown=graceful_shutdown,
             metrics_labels=metrics_labels,
             health_check_payload=health_check_payload,
+            degraded_policy=degraded_policy,
         )
         try:
             await self._drained()
@@ -77,11 +83,13 @@ class Endpoint:
         graceful_shutdown: bool = True,
         metrics_labels: list[tuple[str, str]] | None = None,
         health_check_payload: PayloadLike | None = None,
+        degraded_policy: str | None = None,
     ) -> None:
         """Begin to serve the handler, and return; the rest as `serve_endpoint`."""
         takes_context = _takes_context(handler)
         payload = _payload(health_check_payload, self._board.settings)
         labels = _labels(metrics_labels)
+        policy = _policy(degraded_policy)
         if self._board.system.draining:
             raise LifecycleError(f"endpoint {self.address}: the runtime is draining")
         self._served[self.address] = Served(
@@ -92,6 +100,7 @@ class Endpoint:
             payload=payload,
             graceful=graceful_shutdown,
             labels=labels,
+            degraded_policy=policy,
         )
 
     async def withdraw(self) -> None:
@@ -180,6 +189,14 @@ def _payload(given: PayloadLike | None, settings: Settings) -> dict[str, Any] | 
 def _under(settings: Settings, given: object) -> object:
     under = getattr(given, "under", None)  # a HealthCheckPayload, which not everyone imports
     return under(settings) if callable(under) else given
+
+
+def _policy(given: str | None) -> str | None:
+    if given is not None and given not in _POLICIES:
+        raise SettingsError(
+            f"degraded_policy {excerpt(given)!r}; accepted: {' or '.join(map(repr, _POLICIES))}"
+        )
+    return given
 
 
 def _labels(given: list[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:

@@ -132,6 +132,11 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "1 while a failure is being confirmed.",
         [(labels(address), int(one.target.standing.suspected)) for address, one, _ in named],
     )
+    text.gauge(
+        "serinus_endpoint_degraded",
+        "1 for each thing that is off while the endpoint serves; none where nothing is.",
+        [(_with(address, what=word), 1) for address, one, _ in named for word in sorted(one.flaws)],
+    )
     text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))
     text.counter(
         "serinus_canary_seconds_total",

@@ -69,6 +69,7 @@ class Publisher:
                 reason=str(readiness.rule if readiness.ready else _reason(readiness)),
                 endpoints=endpoints_json(dict(sorted(states.items()))),
                 armed=self._armed,
+                degraded=any(endpoint.degraded for endpoint in endpoints),
             )
             self._server.lease_until(max(self._board.lease_until, 0.0))
         if self._open:

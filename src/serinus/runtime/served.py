@@ -43,6 +43,7 @@ class Served:
         payload: dict[str, Any] | None,
         graceful: bool,
         labels: tuple[tuple[str, str], ...],
+        degraded_policy: str | None = None,
     ) -> None:
         self._board = board
         self._handler = handler
@@ -57,6 +58,7 @@ class Served:
             ask=self._ask,
             look=self._look,
             alerted=self._alerted,
+            degraded_policy=degraded_policy,
         )
 
     def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:

@@ -114,6 +114,13 @@ class Declaration:
         env=("DYN_HEALTH_CHECK_BUSY_STALL",),
         reference=("health_check_busy_stall", "health_check_busy_stall_secs"),
     )
+    degraded_policy: Literal["report", "notready"] = setting(
+        "report",
+        Word("report", "notready"),
+        Group.READINESS,
+        "What becomes of an endpoint that serves, but not as it should: `report`, it stays ready "
+        "and a header says so; `notready`, it is not ready.",
+    )
     excuse_budget: float = setting(
         30.0,
         MOMENT,

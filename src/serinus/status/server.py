@@ -137,16 +137,24 @@ class SystemStatusServer:
             attachment.end()
 
     def publish(
-        self, *, ready: bool, live: bool, reason: str, endpoints: bytes, armed: bool
+        self,
+        *,
+        ready: bool,
+        live: bool,
+        reason: str,
+        endpoints: bytes,
+        armed: bool,
+        degraded: bool = False,
     ) -> None:
         """Say how the worker is, from now on; never waits.
 
         `endpoints` is a JSON object of states, see `endpoints_json`. `armed` says that the worker
-        has been ready once: only then does a blocked loop make it not live.
+        has been ready once: only then does a blocked loop make it not live. `degraded`: it
+        serves, but not as it should, which a header says beside each 200.
         """
         if self._closed:
             return
-        head = (ready, live, armed, json.dumps(reason)[1:-1])
+        head = (ready, live, armed, json.dumps(reason)[1:-1], degraded)
         if self._outbox.put(layout.HEALTH, endpoints, head) and self._attachment is not None:
             self._attachment.details_have_changed()
 

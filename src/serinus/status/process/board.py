@@ -82,6 +82,7 @@ class Board:
         self._live_follows_ready = live_follows_ready
         self._telemetry = telemetry
         self._ready, self._live, self._armed, self._reason = False, True, False, "starting"
+        self._degraded = False
         self._documents = (Document(b"{}"), Document(b"{}"), Document(b""))
         self._endpoints: dict[bool, bytes] = {}
         self._turn = 0
@@ -101,13 +102,15 @@ class Board:
         self._look = None
         self._words[layout.CHILD_BEAT] = now
 
-    def take(self, kind: int, head: tuple[bool, bool, bool, str] | None, content: bytes) -> None:
+    def take(
+        self, kind: int, head: tuple[bool, bool, bool, str, bool] | None, content: bytes
+    ) -> None:
         """Replace a document by a newer one."""
         document = self._documents[kind]
         document.content = content
         document.taken = self._turn
         if head is not None:
-            self._ready, self._live, self._armed, self._reason = head
+            self._ready, self._live, self._armed, self._reason, self._degraded = head
             self._endpoints.clear()
         self._look = None
 
@@ -132,6 +135,11 @@ class Board:
         """Whether nobody would answer if the worker were asked for a fresh document."""
         age = self.look.loop_age
         return self.dead or age is None or age > self._stale
+
+    def impaired(self, *, live: bool) -> bool:
+        """Whether a probe's answer is good and yet not as it should be."""
+        readiness = not live or self._live_follows_ready
+        return readiness and self._degraded and self.look.ready
 
     def health(self, *, live: bool) -> tuple[int, bytes, bytes]:
         """Render a probe's answer: code, the part that changes, the part that does not."""

@@ -108,6 +108,7 @@ class Clerk:
             media=media,
             persist=persist,
             allow=b"GET,HEAD" if status == 405 else b"",
+            degraded=self._impaired(settled),
         )
         if settled.head:
             parts = [head]
@@ -117,6 +118,10 @@ class Clerk:
             parts = [head + front, tail]
         counter = self._telemetry.answers(settled.label, status)
         return Answer(parts, counter, last=persist == wire.CLOSE)
+
+    def _impaired(self, settled: Plan) -> bool:
+        probe = settled.route in (plan.HEALTH, plan.LIVE)
+        return probe and self._board.impaired(live=settled.route == plan.LIVE)
 
     def _body(self, settled: Plan, *, verbose: bool) -> tuple[int, bytes, bytes, bytes]:
         if settled.route == plan.MISSING:

@@ -31,7 +31,8 @@ WANT_METRICS = 11
 
 # Kinds of documents, in the order in which they are sent when several wait.
 HEALTH = 0
-"""Head `(ready, live, armed, reason as JSON)`, document: the endpoints' states as a JSON object."""
+"""Head `(ready, live, armed, reason as JSON, degraded)`, document: the endpoints' states as a JSON
+object."""
 DETAILS = 1
 """No head, document: a JSON object."""
 METRICS = 2

@@ -30,6 +30,9 @@ CLOSE = 1
 STAY_AND_SAY_SO = 2
 CONNECTION = (b"", b"connection: close\r\n", b"connection: keep-alive\r\n")
 
+DEGRADED = b"x-envoy-degraded: true\r\n"
+"""Envoy's HTTP health checker takes it for: send traffic elsewhere as long as others are well."""
+
 
 class MalformedError(Exception):
     """The bytes are no request that can be answered: `status` is the code to refuse them with."""
@@ -186,13 +189,22 @@ def _bearer(value: bytes) -> bytes | None:
     return token.strip(b" ") if scheme.lower() == b"bearer" else None
 
 
-def head_of(status: int, *, length: int, media: bytes, persist: int, allow: bytes = b"") -> bytes:
+def head_of(
+    status: int,
+    *,
+    length: int,
+    media: bytes,
+    persist: int,
+    allow: bytes = b"",
+    degraded: bool = False,
+) -> bytes:
     """Render the head of an answer, down to and with the empty line."""
-    return b"HTTP/1.1 %d %s\r\n%s%scontent-length: %d\r\n%s\r\n" % (
+    return b"HTTP/1.1 %d %s\r\n%s%s%scontent-length: %d\r\n%s\r\n" % (
         status,
         PHRASES[status],
         b"content-type: %s\r\n" % media if media else b"",
         b"allow: %s\r\n" % allow if allow else b"",
+        DEGRADED if degraded else b"",
         length,
         CONNECTION[persist],
     )
