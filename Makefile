@@ -45,10 +45,14 @@ check: .venv/complete ## Format, lint, types, layers, and generated documents up
 	$(BIN)/lint-imports
 	@$(BIN)/serinus config docs | diff -u docs/settings.md - || \
 	  { echo "docs/settings.md is stale: run 'make docs'" >&2; exit 1; }
+	@$(BIN)/serinus engines --markdown | diff -u docs/engines.md - || \
+	  { echo "docs/engines.md is stale: run 'make docs'" >&2; exit 1; }
 
-docs: .venv/complete ## Write docs/settings.md anew
+docs: .venv/complete ## Write the generated documents anew
 	$(BIN)/serinus config docs >docs/settings.md.new
 	mv docs/settings.md.new docs/settings.md
+	$(BIN)/serinus engines --markdown >docs/engines.md.new
+	mv docs/engines.md.new docs/engines.md
 
 bench: .venv/complete ## Compare with Dynamo's released wheel, and write docs/benchmarks.md
 	scripts/dynamo/install.sh

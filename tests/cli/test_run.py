@@ -17,8 +17,10 @@ import pytest
 from serinus.cli import main
 from serinus.cli.transcript import Transcript
 from serinus.core.history import Transition
+from serinus.engines import ENGINES
 from tests.cli.programs import Program, alive, children, command_of, logs, program, until
 
+KNOWN = ", ".join(engine.name for engine in ENGINES)
 QUICK = (
     "--port=0",
     "--canary-wait-time=0.5",
@@ -30,11 +32,14 @@ QUICK = (
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--engine nope", "engine: 'nope' is not known; accepted: sim, vllm, openai"),
+        (
+            "--engine nope",
+            f"engine: 'nope' is not known; accepted: sim, auto, {KNOWN}",
+        ),
         (
             "--url http://a:1",
             (
-                "--engine sim starts its own engine; accepted: --engine vllm or openai with a "
+                "--engine sim starts its own engine; accepted: --engine auto, or its kind, with a "
                 "command or a --url"
             ),
         ),

@@ -42,7 +42,7 @@ QUICK = ("--canary-wait-time=0.5", "--health-check-request-timeout=1", "--scrape
         (
             "--engine vlm --url http://a:1",
             (
-                "engine: 'vlm' is not known; accepted: vllm, sglang, trtllm, llamacpp, tgi, "
+                "engine: 'vlm' is not known; accepted: auto, vllm, sglang, trtllm, llamacpp, tgi, "
                 "triton, transformers, ollama, dynamo-frontend, dynamo-worker, openai (any server "
                 "that speaks OpenAI's API); did you mean vllm?"
             ),

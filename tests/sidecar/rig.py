@@ -16,6 +16,7 @@ from serinus.core.status import Reason
 from serinus.core.verdict import Standing
 from serinus.settings import Settings
 from serinus.sidecar.sidecar import Sidecar
+from serinus.sidecar.stranger import StrangerWatch
 from serinus.sidecar.targets import read_targets
 from serinus.sidecar.watch import EngineWatch
 from serinus.sim.engine import Pace
@@ -48,8 +49,12 @@ class Rig:
 
     @property
     def watch(self) -> EngineWatch:
-        """The watch over the first engine."""
-        return self.sidecar.watches[0]
+        """The watch over the first engine, once it is known of which kind it is."""
+        watch = self.sidecar.watches[0]
+        if isinstance(watch, StrangerWatch):
+            assert watch.known is not None, "not recognised"
+            return watch.known
+        return watch
 
     @property
     def report(self) -> Report:
@@ -103,10 +108,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def over(*urls: str, engine: str = "vllm", **changed: Any) -> AsyncIterator[Rig]:
+async def over(
+    *urls: str, engine: str = "vllm", metrics_port: int | None = None, **changed: Any
+) -> AsyncIterator[Rig]:
     """Watch these engines, with quick settings unless some are changed."""
     settings = Settings(**{**QUICK, **changed})
-    targets = read_targets(urls=urls, engine=engine)
+    targets = read_targets(urls=urls, engine=engine, metrics_port=metrics_port)
     async with Sidecar(settings, targets, handle_signals=False, seed=1) as sidecar:
         yield Rig(sidecar)
 

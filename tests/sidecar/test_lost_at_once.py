@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from serinus.core.status import Reason
+from serinus.sidecar.watch import EngineWatch
 from tests.sidecar.rig import NOTICED, WAIT, Rig, ScriptedEngine, over, scripted
 
 pytestmark = pytest.mark.real_time
@@ -44,6 +45,7 @@ async def two(*, local: bool = True) -> AsyncIterator[tuple[Rig, Mute, Mute]]:
         over(one, other, excuse_budget=EXCUSE) as rig,
     ):
         for watch in rig.sidecar.watches:
+            assert isinstance(watch, EngineWatch)
             watch._line.local = local
         try:
             await rig.until_ready()

@@ -15,10 +15,10 @@ from serinus.cli.engine_process import PORT, EngineProcess, placed
 from serinus.cli.flags import add_setting_flags, loaded
 from serinus.cli.sidecar import UNUSED, sidecar_of
 from serinus.cli.transcript import Notes, Transcript
+from serinus.engines import ENGINES
 from serinus.errors import SettingsError, excerpt
 from serinus.runtime.draining import SignalWatch
 from serinus.settings import Settings
-from serinus.sidecar.life import Stage
 
 if TYPE_CHECKING:
     from serinus.sidecar.sidecar import Sidecar
@@ -35,7 +35,7 @@ DEFAULTS: dict[str, object] = {
     "hang_budget": 15.0,
 }
 """Shorter than in earnest, so that something is seen within seconds."""
-_ENGINES = {"sim": "vllm", "vllm": "vllm", "openai": "openai"}
+_ENGINES = ("sim", "auto", *(engine.name for engine in ENGINES))
 _GLANCE = 0.05
 EPILOG = """\
 examples:
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("The engine")
     group.add_argument(
         "--engine",
-        metavar="sim|vllm|openai",
+        metavar="sim|auto|vllm|…",
         default="sim",
         help="its kind; sim is a simulated vLLM with faults to try (default: sim)",
     )
@@ -98,8 +98,8 @@ def _plan(arguments: argparse.Namespace) -> _Plan:
     if engine == "sim":
         if command or arguments.url:
             raise SettingsError(
-                "--engine sim starts its own engine; accepted: --engine vllm or openai with a "
-                "command or a --url"
+                "--engine sim starts its own engine; accepted: --engine auto, or its kind, with "
+                "a command or a --url"
             )
         return _Plan([sys.executable, "-m", "serinus", "sim", "--port", "0"], None)
     if arguments.url is not None:
@@ -142,7 +142,11 @@ class _Demo:
             logging.getLogger("serinus").addHandler(notes)
             opened.callback(logging.getLogger("serinus").removeHandler, notes)
             wanted = argparse.Namespace(
-                engine=_ENGINES[self._engine], url=[url], target=[], ca_file=None
+                engine="vllm" if self._engine == "sim" else self._engine,
+                url=[url],
+                target=[],
+                metrics_port=None,
+                ca_file=None,
             )
             sidecar = sidecar_of(wanted, self._settings, handle_signals=False)
             await opened.enter_async_context(sidecar)
@@ -161,7 +165,7 @@ class _Demo:
             if running and ended is not None:
                 running = False
                 self._transcript.line("engine", "ended", "", f"its process ended: {ended}")
-            if not taught and sidecar.watches[0].presence.life.stage is Stage.SERVING:
+            if not taught and sidecar.watches[0].serving:
                 taught = True
                 self._teach()
             with contextlib.suppress(TimeoutError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from serinus.cli.flags import add_setting_flags, loaded
 from serinus.cli.logs import log_to_stderr
+from serinus.errors import SettingsError, excerpt
 from serinus.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ examples:
       answers on port 9090: /health, /live, /metrics, and why with ?verbose
   serinus sidecar --engine openai --target a=http://10.0.0.1:8000 --target b=http://10.0.0.2:8000
       two engines; ready only when both are
+  serinus sidecar --engine auto --url http://127.0.0.1:8000
+      whatever it is: it is recognised, and the log says by what
   SERINUS_API_KEY=... serinus sidecar --url https://engine:8000 --ca-file /etc/engine/ca.pem
       with a key and a certificate of one's own authority
 
@@ -46,7 +49,7 @@ exit codes: 0 ended by SIGTERM or SIGINT · 2 wrong command line or setting, or 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which engines are watched, and every setting."""
-    parser.usage = "%(prog)s [--engine vllm|openai] --url URL ... [--SETTING VALUE ...]"
+    parser.usage = "%(prog)s [--engine NAME] --url URL ... [--SETTING VALUE ...]"
     parser.epilog = EPILOG
     add_engines(parser)
     add_setting_flags(parser, omit=UNUSED, defaults=DEFAULTS)
@@ -57,9 +60,10 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("The engines")
     group.add_argument(
         "--engine",
-        metavar="vllm|openai",
+        metavar="auto|vllm|sglang|…",
         default="vllm",
-        help="their kind; openai is any server that speaks OpenAI's API (default: vllm)",
+        help="their kind; auto recognises it, openai is any server that speaks OpenAI's API; all"
+        " of them: serinus engines (default: vllm)",
     )
     group.add_argument(
         "--url",
@@ -74,6 +78,11 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="the same with a name, which makes its address serinus.NAME.generate",
+    )
+    group.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        help="where their metrics pages are, if on another port of their host (Triton: 8002)",
     )
     group.add_argument(
         "--ca-file",
@@ -95,6 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise SettingsError(
+        f"--metrics-port: {excerpt(text, limit=40)!r} is not accepted; accepted: 1 to 65535"
+    )
+
+
 def sidecar_of(
     arguments: argparse.Namespace, settings: Settings, *, handle_signals: bool = True
 ) -> Sidecar:
@@ -106,13 +125,18 @@ def sidecar_of(
     from serinus.sidecar.sidecar import Sidecar  # noqa: PLC0415
     from serinus.sidecar.targets import read_targets  # noqa: PLC0415
 
-    targets = read_targets(urls=arguments.url, named=arguments.target, engine=arguments.engine)
+    targets = read_targets(
+        urls=arguments.url,
+        named=arguments.target,
+        engine=arguments.engine,
+        metrics_port=_port(arguments.metrics_port),
+    )
     return Sidecar(settings, targets, ca_file=arguments.ca_file, handle_signals=handle_signals)
 
 
 async def _serve(sidecar: Sidecar) -> None:
     async with sidecar:
-        watched = ", ".join(f"{one.engine.name} at {one.place}" for one in sidecar.targets)
+        watched = ", ".join(f"{one.kind} at {one.place}" for one in sidecar.targets)
         print(f"serinus sidecar: watching {watched}; {where(sidecar)}", flush=True)
         await sidecar.stopped()
 

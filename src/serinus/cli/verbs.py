@@ -39,5 +39,6 @@ VERBS = (
     Verb("record", "serinus.cli.record", "Record evidence to a file, mark it, and show it."),
     Verb("replay", "serinus.cli.replay", "Try other settings on recorded evidence."),
     Verb("tune", "serinus.cli.tune", "Search the settings that recorded evidence asks for."),
+    Verb("engines", "serinus.cli.engines", "Say what is known of each kind of engine."),
     Verb("sim", "serinus.cli.sim", "Simulate an inference engine, with faults to try settings on."),
 )

@@ -71,6 +71,7 @@ class Phase(StrEnum):
     """How far a starting engine has come."""
 
     PORT_CLOSED = "port closed"
+    UNRECOGNISED = "engine not recognised"
     NO_MODEL = "no model listed"
     FIRST_TOKEN = "waiting for the first token"
 

@@ -17,7 +17,7 @@ __all__ = ["Due", "Step", "next_due", "next_look"]
 
 _NEVER = float("inf")
 _NOT_YET = float("-inf")
-_DEAF = (Phase.PORT_CLOSED, Phase.NO_MODEL)
+_DEAF = (Phase.PORT_CLOSED, Phase.UNRECOGNISED, Phase.NO_MODEL)
 """Phases of a starting engine in which nobody hears a canary; who sees them tells of the next."""
 
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     # not ready yet
     UNPROVEN = "unproven"
     PORT_CLOSED = "port_closed"
+    UNRECOGNISED = "unrecognised"
     NO_MODEL = "no_model"
     FIRST_TOKEN = "first_token"
     # not ready any more
@@ -59,6 +60,7 @@ _REMEDIES = {
     Reason.DECLARED: "nothing: it has no canary; give it a payload and enable canaries",
     Reason.UNPROVEN: f"the first proof: {_ONE_GOOD_CANARY}",
     Reason.PORT_CLOSED: "the engine's port opening",
+    Reason.UNRECOGNISED: "an engine that is known, or its kind said by --engine",
     Reason.NO_MODEL: "the engine listing a model",
     Reason.FIRST_TOKEN: "the engine's first token",
     Reason.CANARY_TIMEOUT: _ONE_GOOD_CANARY,

@@ -66,6 +66,7 @@ _FAULT_REASONS = {
 }
 _PHASE_REASONS = {
     Phase.PORT_CLOSED: Reason.PORT_CLOSED,
+    Phase.UNRECOGNISED: Reason.UNRECOGNISED,
     Phase.NO_MODEL: Reason.NO_MODEL,
     Phase.FIRST_TOKEN: Reason.FIRST_TOKEN,
 }

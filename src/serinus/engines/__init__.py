@@ -26,6 +26,7 @@ from serinus.engines.vllm import VllmEngine
 from serinus.errors import SettingsError, excerpt
 
 __all__ = [
+    "ANY",
     "ENGINES",
     "Abort",
     "Answer",
@@ -45,6 +46,8 @@ __all__ = [
     "refusal",
 ]
 
+ANY = "openai"
+"""The name of the engine that any server of OpenAI's API is."""
 ENGINES: tuple[Engine, ...] = (
     VllmEngine(),
     SglangEngine(),
@@ -61,8 +64,10 @@ ENGINES: tuple[Engine, ...] = (
 """Every engine there is, any other server of OpenAI's API at the end."""
 
 
-def engine_named(name: str) -> Engine:
-    """Return the engine of that name, in any case. Raises SettingsError that lists them.
+def engine_named(name: str, *, also: tuple[str, ...] = ()) -> Engine:
+    """Return the engine of that name, in any case.
+
+    Raises SettingsError that lists them, and `also` words that the caller accepts.
 
     >>> engine_named("vLLM").name
     'vllm'
@@ -74,7 +79,7 @@ def engine_named(name: str) -> Engine:
     near = [one for one in known if wanted and one.startswith(wanted)]
     near = near or difflib.get_close_matches(wanted, known, n=1)
     raise SettingsError(
-        f"engine: {excerpt(name, limit=80)!r} is not known; accepted: {', '.join(known)} "
+        f"engine: {excerpt(name, limit=80)!r} is not known; accepted: {', '.join((*also, *known))} "
         "(any server that speaks OpenAI's API)"
         + (f"; did you mean {' or '.join(near)}?" if near else "")
     )

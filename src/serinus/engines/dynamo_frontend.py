@@ -22,7 +22,7 @@ _NAMES = CounterNames(
     finished=("dynamo_frontend_requests_total",),
 )
 _TRAITS = Traits(
-    release="1.6.1 (wheel, and run)",
+    release="1.6.1 (its wheel)",
     counted="usage, else chunks with output",
     work="in flight, from the arrival of a request to its end; the queued are among them",
     names=_NAMES,

@@ -34,7 +34,7 @@ _NAMES = CounterNames(
     finished=("dynamo_component_requests_total",),
 )
 _TRAITS = Traits(
-    release="1.6.1 (wheel, and run)",
+    release="1.6.1 (its wheel)",
     counted="not at all: its own word is taken for an answer",
     work="requests in its handlers, whether the engine has seen them or not",
     names=_NAMES,

@@ -1,4 +1,4 @@
-"""llama.cpp's server (`llama-server`), asked by token ids. Names of its source, b4500 to b7000.
+"""llama.cpp's server (`llama-server`), asked by token ids. Names of b11434, run on CPU.
 
 Its page is there with `--metrics` alone, is answered by the main loop, and so hangs while that
 does; `/slots` too. `/health` is answered beside it: 503 "Loading model" until the model is loaded,
@@ -23,7 +23,7 @@ _NAMES = CounterNames(
     steps=("llamacpp:n_decode_total",),
 )
 _TRAITS = Traits(
-    release="b4500 to b7000 (source, and run on CPU)",
+    release="b11434 (run on CPU)",
     counted="usage: one token can be half a character, which is shown as U+FFFD",
     work="slots at work + deferred requests",
     names=_NAMES,

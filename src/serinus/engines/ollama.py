@@ -1,4 +1,4 @@
-"""Ollama, asked by its own `/api/generate`, whose answer is lines of JSON. Names of 0.5 to 0.40.
+"""Ollama, asked by its own `/api/generate`, whose answer is lines of JSON. Names as of 0.40.
 
 They are of its documents; it does not run here. It has no metrics page, and it loads a model when
 it is asked for it: a canary keeps the model that it asks in memory, and loads one that is not.
@@ -21,7 +21,7 @@ from serinus.engines.traits import Lie, Traits
 __all__ = ["OllamaEngine"]
 
 _TRAITS = Traits(
-    release="0.5 to 0.40 (documents; not run here)",
+    release="0.40 (documents; not run here)",
     counted="eval_count of the last line, else lines with a response",
     work="it does not say",
     lies=(Lie("/", "says that Ollama is running, whatever its runner of the model does"),),

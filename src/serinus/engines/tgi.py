@@ -1,8 +1,9 @@
 """Hugging Face's Text Generation Inference, asked by its own `/generate_stream`.
 
-Names of its source, 2.0 to 3.3; it does not run here. Counters have no `_total` at their end. The
-size of the batch is written before each step and set to 0 when the batch has ended. `/health` asks
-the shards whether they can allocate and, once a generation has failed, has them prefill.
+Names of its source, 3.x, which are those of 2.0; it does not run here. Counters have no `_total` at
+their end. The size of the batch is written before each step and set to 0 when the batch has ended.
+`/health` asks the shards whether they can allocate and, once a generation has failed, has them
+prefill.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _NAMES = CounterNames(
     finished=("tgi_request_success",),
 )
 _TRAITS = Traits(
-    release="2.0 to 3.3 (source; not run here)",
+    release="3.x, with the names of 2.0 (source; not run here)",
     counted="events with a token, each of which has its id",
     work="sequences in the batch + queue",
     names=_NAMES,

@@ -1,6 +1,6 @@
 """NVIDIA's Triton Inference Server over KServe's v2 API, asked by its `generate_stream` extension.
 
-Names of its documents and sources, 24.01 to 25.x, with the TensorRT-LLM and vLLM backends; it does
+Names of its documents, 24.04 and later, with the TensorRT-LLM and vLLM backends; it does
 not run here. Its page is on a port of its own (8002). `/v2/health/ready` says that the models are
 loaded: it stays 200 while a backend hangs, and while the process of a Python backend is frozen.
 
@@ -35,7 +35,7 @@ _NAMES = CounterNames(
     finished=("nv_inference_request_success",),
 )
 _TRAITS = Traits(
-    release="24.01 to 25.x (documents and source; not run here)",
+    release="24.04 and later (documents; not run here)",
     counted="responses of the stream, one a token: its text can be empty",
     work="the backend's own: active of TensorRT-LLM, running + waiting of vLLM",
     names=_NAMES,

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from serinus.engines import Answer, AnswerReader, Question
+from serinus.engines.signs import Sighting
 from serinus.errors import MissingExtraError, SettingsError, excerpt
 from serinus.sidecar.connection import explained
 from serinus.sidecar.contact import ContactError, Trouble
@@ -82,13 +83,31 @@ class EngineClient:
         if session is not None:
             await session.close()
 
-    async def get(self, path: str, *, seconds: float, limit: int) -> Page:
-        """Fetch a page of at most `limit` bytes within `seconds`. Raises ContactError."""
+    async def get(self, path: str, *, seconds: float, limit: int, port: int | None = None) -> Page:
+        """Fetch a page of at most `limit` bytes within `seconds`. Raises ContactError.
+
+        `port` is another one of the same host.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                async with self._request("GET", path, port=port) as response:
+                    body = await _body(response, limit)
+                    return Page(response.status, body)
+        except TimeoutError as error:
+            raise ContactError(Trouble.SILENT, f"no answer within {seconds:g} s") from error
+
+    async def peek(self, path: str, *, seconds: float, limit: int) -> Sighting:
+        """Fetch the first `limit` bytes of a page, and its head. Raises ContactError."""
         try:
             async with asyncio.timeout(seconds):
                 async with self._request("GET", path) as response:
-                    body = await _body(response, limit)
-                    return Page(response.status, body)
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    body = bytearray()
+                    async for data in response.content.iter_chunked(_PIECE):
+                        body += data
+                        if len(body) >= limit:
+                            break
+                    return Sighting(path, response.status, headers, bytes(body[:limit]))
         except TimeoutError as error:
             raise ContactError(Trouble.SILENT, f"no answer within {seconds:g} s") from error
 
@@ -120,7 +139,13 @@ class EngineClient:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        port: int | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"user-agent": "serinus", "accept-encoding": "identity", **(headers or {})}
         key = self._api_key()
@@ -130,7 +155,7 @@ class EngineClient:
         try:
             async with self._opened().request(
                 method,
-                self._place.url(path),
+                self._place.url(path, port=port),
                 headers=headers,
                 data=body or None,
                 allow_redirects=False,

@@ -67,13 +67,16 @@ http://HOST:PORT or https://HOST:PORT, with a path before /v1 if there is one
         """Whether it speaks TLS."""
         return self.scheme == "https"
 
-    def url(self, path: str) -> str:
-        """Return the URL of one of its routes."""
-        return f"{self}{path}"
+    def url(self, path: str, *, port: int | None = None) -> str:
+        """Return the URL of one of its routes, or of a path on another port of its host."""
+        return f"{self}{path}" if port is None else f"{self._server(port)}{path}"
 
     def __str__(self) -> str:
+        return f"{self._server(self.port)}{self.prefix}"
+
+    def _server(self, port: int) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.prefix}"
+        return f"{self.scheme}://{host}:{port}"
 
 
 def _check(called: str, text: str, parts: SplitResult) -> None:

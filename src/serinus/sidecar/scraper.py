@@ -23,6 +23,8 @@ _TRY_AGAIN = 60.0
 class Scraper:
     """One page at a time: who asks while another is under way waits, and takes what that brought.
 
+    `port` is where the page is, the engine's usual one if None.
+
     `heard` is called with each reading. `stall` is the stall budget. `ledger` is kept up by
     whoever sends canaries.
     """
@@ -34,6 +36,7 @@ class Scraper:
         *,
         heard: Callable[[Seen], None],
         stall: float,
+        port: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # A page must have shown the last question (see `doubt`) before the stall budget is over.
@@ -44,6 +47,7 @@ class Scraper:
         self._engine = engine
         self._client = client
         self._heard = heard
+        self._port = port if port is not None else engine.metrics_port
         self._clock = clock
         self._lock = asyncio.Lock()
         self._absent_until = float("-inf")
@@ -81,7 +85,7 @@ class Scraper:
         if path is None:
             raise EngineError("the engine has no metrics page")
         began = self._clock()
-        page = await self._client.get(path, seconds=seconds, limit=MAX_PAGE_BYTES)
+        page = await self._client.get(path, seconds=seconds, limit=MAX_PAGE_BYTES, port=self._port)
         if page.status in _NO_PAGE:
             self._absent_until = self._clock() + _TRY_AGAIN
         if page.status != 200:

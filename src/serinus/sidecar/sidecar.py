@@ -17,6 +17,7 @@ from serinus.settings import Settings
 from serinus.sidecar.client import EngineClient, trusting
 from serinus.sidecar.contacts import Contacts
 from serinus.sidecar.credentials import Credentials
+from serinus.sidecar.stranger import StrangerWatch
 from serinus.sidecar.targets import Target
 from serinus.sidecar.watch import EngineWatch
 
@@ -46,7 +47,7 @@ class Sidecar:
         seed: int | None = None,
     ) -> None:
         self.targets = tuple(targets)
-        self.watches: tuple[EngineWatch, ...] = ()
+        self.watches: tuple[EngineWatch | StrangerWatch, ...] = ()
         self._settings = settings
         self._credentials = Credentials(settings)
         self._contacts = Contacts(
@@ -119,8 +120,9 @@ class Sidecar:
             clock=self._clock,
         )
 
-    def _watch(self, target: Target, client: EngineClient) -> EngineWatch:
-        watch = EngineWatch(
+    def _watch(self, target: Target, client: EngineClient) -> EngineWatch | StrangerWatch:
+        kind = StrangerWatch if target.recognise else EngineWatch
+        watch = kind(
             target,
             client,
             self.runtime.board,

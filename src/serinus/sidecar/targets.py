@@ -3,52 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serinus.core.address import EndpointAddress
-from serinus.engines import Engine, engine_named
+from serinus.engines import ANY, Engine, engine_named
 from serinus.errors import SettingsError, excerpt
 from serinus.sidecar.place import Place
 
-__all__ = ["Target", "read_targets"]
+__all__ = ["AUTO", "Target", "read_targets"]
 
-_NAMESPACE, _ENDPOINT = "serinus", "generate"
+AUTO = "auto"
+"""The kind of an engine that is to be recognised."""
+_NAMESPACE, _ENDPOINT, _ANY = "serinus", "generate", "engine"
 _NAMES = "accepted: NAME=URL, NAME being a word of letters, digits, '-' and '_', or a whole address"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One engine to watch: its endpoint address, where it is, and of which kind it is."""
+    """One engine to watch: its endpoint address, where it is, and of which kind it is.
+
+    Where `recognise` holds nobody has named its kind, and `engine` is what it is taken for until
+    it is known: any server of OpenAI's API. `metrics_port` is where its page is, if not where it
+    usually is.
+    """
 
     address: EndpointAddress
     place: Place
     engine: Engine
+    recognise: bool = False
+    metrics_port: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its kind as the command line has it."""
+        return AUTO if self.recognise else self.engine.name
 
 
 def read_targets(
-    *, urls: Sequence[str] = (), named: Sequence[str] = (), engine: str = "vllm"
+    *,
+    urls: Sequence[str] = (),
+    named: Sequence[str] = (),
+    engine: str = "vllm",
+    metrics_port: int | None = None,
 ) -> tuple[Target, ...]:
     """Read what `--url` and `--target NAME=URL` say; each can be given several times.
 
     An engine without a name goes by `serinus.<engine>.generate`, the second of them by
-    `serinus.<engine>-2.generate`. Raises SettingsError for what cannot be read, for no engine at
-    all, and for two that share an address or a place.
+    `serinus.<engine>-2.generate`; with `auto` for its kind by `serinus.engine.generate`. Raises
+    SettingsError for what cannot be read, for no engine at all, and for two that share an address
+    or a place.
 
     >>> [str(one.address) for one in read_targets(urls=["http://a:1"], named=["b=http://b:1"])]
     ['serinus.vllm.generate', 'serinus.b.generate']
     """
-    kind = engine_named(engine)
+    auto = engine.strip().lower() == AUTO
+    kind = engine_named(ANY if auto else engine, also=(AUTO,))
+    name = _ANY if auto else kind.name
     if not urls and not named:
         raise SettingsError(
             "no engine to watch; accepted: --url http://HOST:PORT, or --target NAME=URL for several"
         )
     targets = [
-        Target(_address(kind.name if number == 1 else f"{kind.name}-{number}"), place, kind)
+        Target(_address(name if number == 1 else f"{name}-{number}"), place, kind)
         for number, place in enumerate(map(Place.parse, urls), start=1)
     ]
     targets += [_read(text, kind) for text in named]
     _refuse_twins(targets)
-    return tuple(targets)
+    return tuple(replace(one, recognise=auto, metrics_port=metrics_port) for one in targets)
 
 
 def _read(text: str, engine: Engine) -> Target:

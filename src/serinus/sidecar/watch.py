@@ -29,7 +29,7 @@ from serinus.core.evidence import (
 )
 from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
-from serinus.runtime.board import Board
+from serinus.runtime.board import Board, Watched
 from serinus.runtime.target import Answer
 from serinus.sidecar.asker import Asker, outcome_of_trouble
 from serinus.sidecar.client import EngineClient
@@ -60,7 +60,11 @@ _JITTER = 0.1
 
 
 class EngineWatch:
-    """Watches one engine. Made on the event loop; `run` it until it is cancelled."""
+    """Watches one engine. Made on the event loop; `run` it until it is cancelled.
+
+    `watched` is its place on the board, if it has one already; who put it there passes `ask` and
+    `notes` on. `another` is called when another engine may be answering at the same address.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,8 @@ class EngineWatch:
         *,
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
+        watched: Watched | None = None,
+        another: Callable[[], None] = lambda: None,
     ) -> None:
         settings = board.settings
         self.target = target
@@ -104,17 +110,20 @@ class EngineWatch:
             client,
             heard=self._heard,
             stall=settings.health_check_busy_stall,
+            port=target.metrics_port,
             clock=clock,
         )
         self._asker = Asker(target.engine, client, self.scraper, credentials, clock=clock)
         self._weighing = Weighing(self.presence, stall=settings.health_check_busy_stall)
-        self._judged = board.watch(
+        watched = watched or board.watch(
             target.address,
             payload=True,
             ask=self.ask,
             notes=self.notes,
             excuse=self._line.excuse,
-        ).target
+        )
+        self._judged = watched.target
+        self._another = another
         self._doubts = Doubts(
             self._judged,
             target.engine,
@@ -129,6 +138,11 @@ class EngineWatch:
             health_interval=settings.engine_health_check_interval,
             clock=clock,
         )
+
+    @property
+    def serving(self) -> bool:
+        """Whether it has brought a token, and has not died since."""
+        return self.presence.life.stage is Stage.SERVING
 
     async def run(self) -> None:
         """Look, and doubt, until cancelled."""
@@ -202,6 +216,7 @@ class EngineWatch:
     def _heard(self, seen: Seen) -> None:
         """Tell what a reading says of users."""
         if seen.anew:
+            self._another()
             self._tell(CanaryUnknown(seen.at, "the engine's counters began anew: another engine?"))
         if seen.progress:
             if self.presence.life.stage is Stage.LOADING:
@@ -280,6 +295,9 @@ class EngineWatch:
             return (outcome_of_trouble(error, sent=sent, at=self._clock()),)
         finally:
             late.cancel()
+        failure = exchange.answer.failure
+        if failure and (failure.unsupported or failure.fault is CanaryFault.WRONG_SHAPE):
+            self._another()
         return self._weighing.answer(exchange)
 
     def _keeps_silent(self) -> None:
@@ -299,6 +317,7 @@ class EngineWatch:
     def _turned(self, evidence: tuple[Evidence, ...]) -> None:
         """Tell of a turn of the engine's life; a new one begins with nothing remembered."""
         if isinstance(evidence[0], Registered):
+            self._another()
             self.scraper.forget()
             self._asker.forget()
             self._weighing.forget()
