@@ -212,3 +212,15 @@ def test_nothing_due_is_never_and_not_nan() -> None:
     due = next_due(life(canary=False), RULES, now=0, early=1)
     assert not math.isnan(due.at)
     assert due.at == NEVER
+
+
+def test_an_endpoint_that_was_proven_is_not_deaf_any_more() -> None:
+    """How it loaded is forgotten with its first token."""
+    standing = life(Loading(1.0, Phase.NO_MODEL), passed(2), failed(5), failed(9))
+    assert standing.phase is None
+    assert next_due(standing, RULES, now=9).at < math.inf
+
+
+def test_without_a_canary_there_is_nothing_to_look_for() -> None:
+    """A look that is never due."""
+    assert next_look(life(canary=False), RULES, now=5) == (math.inf, Step.LOOK)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import Blinded, Evidence, Progress, Tick
+from serinus.core.evidence import Blinded, Evidence, Heard, Progress, Tick
 from serinus.core.history import Transition
 from serinus.core.own_state import Outage, OwnState
 from serinus.core.report import CheckReport, LeaseReport, Report, as_json
@@ -141,6 +141,13 @@ def test_an_endpoint_in_json() -> None:
     }
 
 
+def test_who_disagrees_is_named() -> None:
+    """By the witness's name; a ready endpoint without failing checks is decided by its proof."""
+    ill = told(passed(1), Heard(98.00051, well=False, detail="503"), passed(99))
+    assert (ill["decided_by"], ill["disagree"]) == ("canary", ["own health"])
+    assert ill["witnesses"]["own health"]["seconds_ago"] == 1.999
+
+
 def test_a_failing_check_is_the_owners_word() -> None:
     """The witnesses say that it serves; the owner has said that more is needed."""
     one = told(passed(1), failing=("disk", "license"))
@@ -170,7 +177,7 @@ def test_trouble_of_our_own_in_json() -> None:
         loop_late=0.12345,
         loop_lost=7.65432,
         suspensions=2,
-        suspended=61.00049,
+        suspended=61.23449,
         excused=3,
         trouble=Blinded(90.0, 87.5, "late"),
         outage=Outage(88.0, 4),
@@ -180,7 +187,7 @@ def test_trouble_of_our_own_in_json() -> None:
         "loop_late_seconds": 0.123,
         "loop_lost_seconds": 7.654,
         "suspensions": 2,
-        "suspended_seconds": 61.0,
+        "suspended_seconds": 61.234,
         "excused": 3,
         "last_trouble": "trouble of our own for 2.5 s: late",
         "last_trouble_seconds_ago": 10.0,

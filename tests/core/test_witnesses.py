@@ -218,6 +218,25 @@ WORDS: list[tuple[Witness, tuple[Evidence, ...], float, Word]] = [
         Word(Witness.PROCESS, Says.NOT_WELL, 3.0, 1.0, "dead", "engine died: gone"),
     ),
     (
+        Witness.PROCESS,
+        (passed(1), EngineDied(3.0, "gone"), Progress(5.0)),
+        3000.0,
+        Word(Witness.PROCESS, Says.NOT_WELL, 3.0, 1.0, "dead", "engine died: gone"),
+    ),
+    (
+        Witness.CANARY,
+        (passed(1), failed(3), busy(4), failed(6)),
+        6.0,
+        Word(
+            Witness.CANARY,
+            Says.NOTHING,
+            6.0,
+            0.0,
+            "timeout",
+            "canary failed: timeout after 1.000 s",
+        ),
+    ),
+    (
         Witness.OWNER,
         (Lease(3.0, 63.0, "weights"),),
         62.9,
@@ -342,6 +361,19 @@ HEARINGS: list[tuple[tuple[Evidence, ...], float, str]] = [
     ((passed(1),), 2.0, "decided by canary 1.0 s ago"),
     ((passed(1), Progress(1.5)), 2.0, "decided by traffic 0.5 s ago"),
     ((passed(1), moved(1.5)), 2.0, "decided by engine counters 0.5 s ago"),
+    ((Progress(1.0), passed(1.5)), 2.0, "decided by canary 0.5 s ago"),
+    ((passed(1), Lease(2.0, 60.0)), 3.0, "decided by canary 2.0 s ago"),
+    ((passed(1), busy(2), failed(5)), 6.0, "decided by canary 5.0 s ago"),
+    (
+        (passed(20), Heard(9.0, well=False, detail="503")),
+        20.5,
+        "decided by canary 0.5 s ago; disagree: own health (503, 11.5 s ago)",
+    ),
+    (
+        (passed(3), RequestFailed(3.0, RequestFault.SERVER)),
+        3.2,
+        "decided by canary 0.2 s ago; disagree: traffic (server failure, 0.2 s ago)",
+    ),
     (
         (passed(1), Heard(8.0, well=True, detail="200"), reading(8.5, None), failed(9), failed(10)),
         10.2,
@@ -420,3 +452,11 @@ def test_the_deciding_word_is_the_last_one_of_its_witness() -> None:
     hearing = hear(life(passed(1), failed(5), failed(7), failed(90)), 91.0)
     assert hearing.decided.at == 90.0
     assert hearing.decided == hearing.testimonies[0]
+
+
+def test_a_verdict_that_nobody_repeats_is_told_by_its_own_evidence() -> None:
+    """The canary that condemned it was excused since; the verdict stands until a proof."""
+    condemned = life(passed(1), failed(3), failed(5), busy(6), failed(9))
+    text = "canary failed: timeout after 1.000 s"
+    decided = Word(Witness.CANARY, Says.NOT_WELL, 5.0, 1.0, text, text)
+    assert hear(condemned, 10.0).decided == decided
