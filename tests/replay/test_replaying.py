@@ -174,6 +174,16 @@ def test_the_engines_own_word_is_a_judge_too() -> None:
     assert own_word(case_of(trace_of(BORN, passed(1)))) is None
 
 
+def test_an_engine_that_was_first_asked_in_a_fault_was_well_before() -> None:
+    """Its health is not polled while canaries pass, where the poll generates."""
+    seen = (passed(5), Heard(35, None), Heard(39, None), Heard(80, True))
+    case = case_of(trace_of(BORN, *seen, marks=around(30, 70)))
+    outcome = own_word(case)
+    assert outcome is not None
+    assert shape(outcome) == [(5, True), (39, False), (80, True)]
+    assert scored(outcome, case.faults).worst == 9
+
+
 def test_several_endpoints_are_judged_together() -> None:
     """Ready when all are; custom checks are left out."""
     one = made(Engine(hangs=[(53.0, 100.0)]))

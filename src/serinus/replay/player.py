@@ -103,34 +103,39 @@ def own_word(case: Case) -> Outcome | None:
     A single answer that did not come is not held against an engine (it may have been us); two in a
     row are, and so is one that was not well. Liveness is the same as readiness.
     """
-    heard = sorted(
-        (one.at, str(history.address), well)
-        for history in case.histories
-        for one, well in _words(history)
-    )
-    if not heard:
+    words = [(one, *word) for one in case.histories for word in _words(one)]
+    if not words:
         return None
+    heard = sorted((at, str(history.address), well) for history, at, well in words)
     turns: list[Turn] = []
     together: list[tuple[float, bool]] = []
-    words: dict[str, bool] = {}
+    last: dict[str, bool] = {}
     for at, target, well in heard:
-        if well is not words.get(target, False):
+        if well is not last.get(target, False):
             reason = Reason.DECLARED if well else Reason.CANARY_ERROR
             turns.append(Turn(at, target, well, reason))
-        words[target] = well
-        together.append((at, all(words.values())))
+        last[target] = well
+        together.append((at, all(last.values())))
     live = Timeline(((0.0, True), *together))  # before the first word nothing is known
     return Outcome(tuple(turns), Timeline(tuple(together)), live, 0, case.until, 0.0)
 
 
-def _words(history: TargetHistory) -> Iterator[tuple[Heard, bool]]:
-    """The engine's words, and whether each makes it well."""
-    silent = False
+def _words(history: TargetHistory) -> list[tuple[float, bool]]:
+    """When an engine's word was known, and whether it was well; none if it was never asked.
+
+    One that was first asked in the middle of a fault is taken for well from its first proof on.
+    """
+    told: list[tuple[float, bool]] = []
+    silent = asked = False
     for one in history.seen:
         if isinstance(one, Heard):
+            asked = True
             if one.well is not None or silent:
-                yield one, one.well is True
+                told.append((one.at, one.well is True))
             silent = one.well is None
+        elif isinstance(one, CanaryPassed | Progress) and not told:
+            told.append((one.at, True))
+    return told if asked else []
 
 
 def _steps(history: TargetHistory) -> Iterator[tuple[float, Standing]]:

@@ -382,7 +382,7 @@ class Declaration:
         "A file to which all evidence is appended, for `serinus replay`. Without it, none is kept.",
     )
     record_bytes: int = setting(
-        16777216,
+        4194304,
         Whole(65536, 1099511627776),
         Group.RECORDING,
         "The size, in bytes, beyond which the file is put away, compressed, and begun anew.",

@@ -61,7 +61,7 @@ class Recorder:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         about: Mapping[str, str] | None = None,
-        most_bytes: int = 16 << 20,
+        most_bytes: int = 4 << 20,
         keep: int = 4,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
