@@ -8,7 +8,7 @@ export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export PYTHON
 
-.PHONY: help run test mutants test-documents test-vllm check docs bench wheel clean
+.PHONY: help run test mutants test-documents test-vllm check simulate docs bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -47,6 +47,10 @@ check: .venv/complete ## Format, lint, types, layers, and generated documents up
 	  { echo "docs/settings.md is stale: run 'make docs'" >&2; exit 1; }
 	@$(BIN)/serinus engines --markdown | diff -u docs/engines.md - || \
 	  { echo "docs/engines.md is stale: run 'make docs'" >&2; exit 1; }
+
+SEEDS ?= 200
+simulate: .venv/complete ## Run the judge through SEEDS worlds of seeded faults, and check its promises
+	$(BIN)/serinus simulate --seeds $(SEEDS)
 
 docs: .venv/complete ## Write the generated documents anew
 	$(BIN)/serinus config docs >docs/settings.md.new

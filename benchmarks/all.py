@@ -33,6 +33,7 @@ QUESTIONS = (
     "one_slot",
     "gaps",
     "abuse",
+    "simulation_speed",
 )
 BEGIN = "<!-- answers: written by 'make bench' -->"
 END = "<!-- end of the answers -->"

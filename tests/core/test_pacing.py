@@ -111,6 +111,14 @@ def test_a_busy_endpoint_is_looked_at_every_wait() -> None:
     assert next_due(life(passed(4), busy(5)), RULES, now=20) == Due(30, Step.LOOK)
 
 
+def test_an_engine_that_came_back_to_a_queue_of_users_is_asked_all_the_same() -> None:
+    """Only a canary takes a death back: without one it would be dead for as long as they last."""
+    standing = life(passed(1), EngineDied(5.0), busy(6))
+    due = next_due(standing, RULES, now=6.0)
+    assert due.step is Step.ASK
+    assert due.at <= 6.0 + RULES.retry
+
+
 def test_a_busy_endpoint_is_looked_at_when_its_stall_is_due() -> None:
     """Whichever comes first."""
     standing = life(passed(4), busy(5))

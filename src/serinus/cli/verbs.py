@@ -40,5 +40,6 @@ VERBS = (
     Verb("replay", "serinus.cli.replay", "Try other settings on recorded evidence."),
     Verb("tune", "serinus.cli.tune", "Search the settings that recorded evidence asks for."),
     Verb("engines", "serinus.cli.engines", "Say what is known of each kind of engine."),
+    Verb("simulate", "serinus.cli.simulate", "Run the judge through seeded faults, in memory."),
     Verb("sim", "serinus.cli.sim", "Simulate an inference engine, with faults to try settings on."),
 )

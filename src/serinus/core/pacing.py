@@ -1,7 +1,9 @@
 """What is due next for an endpoint: a question, a look at the clock, or nothing.
 
-A canary is sent when nothing else proves the endpoint; never on top of users' work, never inside a
-lease. A suspicion is asked about at once. A look is needed where time alone changes a verdict.
+A canary is sent when nothing else proves the endpoint; never inside a lease, and never on top of
+users' work unless the engine was said to be dead: a canary alone takes that back, and an engine
+that came back to a queue of users would be called dead for as long as they last. A suspicion is
+asked about at once. A look is needed where time alone changes a verdict.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.
 
 
 def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
-    if not standing.canary or standing.busy:
+    if not standing.canary or (standing.busy and standing.died is None):
         return _NEVER
     if standing.phase in _DEAF and not standing.verdict.ready:
         return _NEVER

@@ -22,6 +22,7 @@ from serinus.core.status import HealthStatus
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness, SystemHealth
 from serinus.core.verdict import Verdict
 from serinus.errors import LifecycleError, SettingsError
+from serinus.runtime.loop_watch import slept
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.settings import Settings
@@ -72,6 +73,7 @@ class Board:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
         observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
+        slept: Callable[[], float] = slept,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -101,6 +103,7 @@ class Board:
             changed=self._judged,
             moved=lambda _target: self.changed(),
             observe=observe,
+            slept=slept,
         )
 
     # --- endpoints and checks ----------------------------------------------------------------

@@ -29,7 +29,7 @@ from serinus.core.pacing import Step, next_due, next_look
 from serinus.core.verdict import Verdict
 from serinus.errors import excerpt
 from serinus.runtime.agenda import SLACK, Agenda
-from serinus.runtime.loop_watch import LoopWatch
+from serinus.runtime.loop_watch import LoopWatch, slept
 from serinus.runtime.target import HealthCheckTarget, Run
 
 __all__ = ["HealthCheckConfig", "HealthCheckManager"]
@@ -71,10 +71,11 @@ class HealthCheckManager:
         changed: Callable[[HealthCheckTarget, Verdict], None] = lambda _target, _before: None,
         moved: Callable[[HealthCheckTarget], None] = lambda _target: None,
         observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
+        slept: Callable[[], float] = slept,
     ) -> None:
         self.config = config if config is not None else HealthCheckConfig()
         self._clock = clock
-        self.watch = LoopWatch(trouble=self._troubled)
+        self.watch = LoopWatch(slept=slept, trouble=self._troubled)
         self.excused = 0
         self.trouble: Blinded | None = None
         """The last trouble of our own."""

@@ -1,0 +1,274 @@
+"""An engine that exists as arithmetic: what it has done by any moment is computed when looked at.
+
+It has slots and a queue, first come, first served. A request's times are settled when it arrives,
+because everything that will happen to the engine is known from its schedule; nothing is stepped
+token by token, so an hour of a busy engine costs milliseconds.
+
+Simplified: requests do not slow each other down, and a request that is given up before its turn
+does not bring the turns of those forward that came after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from heapq import heapify, heappop, heappush
+from math import inf
+
+from serinus.simulation.course import Course
+from serinus.simulation.faults import FREEZES, Fault, Window
+from serinus.simulation.schedule import Arrival, Schedule
+
+__all__ = ["Fate", "Request", "SimulatedEngine"]
+
+_AT_ONCE = 0.004
+"""Seconds in which an engine fails a request that it does not try."""
+_SEVERAL = 1e-6
+_ANSWERED_BADLY = {
+    Fault.ERROR: "error",
+    Fault.ERROR_ITEM: "error item",
+    Fault.EMPTY: "empty",
+}
+
+
+class Fate(StrEnum):
+    """How a request ends."""
+
+    TOKENS = "tokens"
+    ERROR = "error"
+    ERROR_ITEM = "error item"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    GIVEN_UP = "given up"
+
+
+class Request:
+    """One request, with all that will come of it. Times are the loop's seconds.
+
+    `first` and `last` are when its first and its last token come, `ends` when it is over.
+    """
+
+    __slots__ = ("arrived", "canary", "ends", "fate", "first", "gap", "last", "start", "work")
+
+    def __init__(self, arrived: float, *, canary: bool) -> None:
+        self.arrived = arrived
+        self.canary = canary
+        self.start = inf
+        self.first = inf
+        self.last = inf
+        self.ends = inf
+        self.gap = 0.0
+        self.work = 0.0
+        """The work that the engine had done when the first token came."""
+        self.fate = Fate.TOKENS
+
+    def __lt__(self, other: Request) -> bool:
+        return self.ends < other.ends
+
+
+class SimulatedEngine:
+    """One engine, from its schedule, which began at `began` on the loop's clock.
+
+    `asleep` are windows in which it is suspended together with its host: who comes then is heard
+    when it wakes. `arrived` and `left` are
+    called for each of the users' requests, in order, when time is taken up to it (`advance`).
+    """
+
+    def __init__(
+        self, schedule: Schedule, *, began: float, asleep: tuple[Window, ...] = ()
+    ) -> None:
+        self.schedule = schedule
+        self.began = began
+        self.windows = tuple(
+            window._replace(start=began + window.start, end=began + window.end)
+            for window in schedule.windows
+        )
+        self._reading = Course(self._pieces(asleep, Fault.LONG_PREFILL))
+        self._writing = Course(self._pieces(asleep, Fault.PARTIAL))
+        self._bad = tuple(w for w in self.windows if w.fault in _ANSWERED_BADLY)
+        self._crashes = tuple(w for w in self.windows if w.fault is Fault.CRASH)
+        self._long = tuple(w for w in self.windows if w.fault is Fault.LONG_PREFILL)
+        self._asleep = asleep
+        self._slots = [began] * schedule.pace.slots
+        self._to_come = schedule.arrivals()
+        self._next = next(self._to_come, None)
+        self._crashed = 0
+        self.active: list[Request] = []
+        """Requests in flight, by when they end; canaries among them."""
+        self.arrived: Callable[[Request], None] = _nothing
+        self.left: Callable[[Request], None] = _nothing
+        self.tokens_done = 0
+        """Tokens of requests that are over."""
+        self.finished = 0
+        self.now = began
+
+    def _pieces(
+        self, asleep: tuple[Window, ...], also: Fault
+    ) -> Iterator[tuple[float, float, float]]:
+        for window in self.windows:
+            if window.fault in FREEZES or window.fault is also:
+                yield window.start, window.end, 0.0
+            elif window.fault is Fault.SLOW:
+                yield window.start, window.end, 1 / window.value
+        for window in asleep:
+            yield window.start, window.end, 0.0
+
+    # --- what is on --------------------------------------------------------------------------
+
+    def on(self, at: float, *faults: Fault) -> Window | None:
+        """Return the window in which one of these is on."""
+        for window in self.windows:
+            if window.start > at:
+                return None
+            if window.fault in faults and at < window.end:
+                return window
+        return None
+
+    def loading(self, at: float) -> tuple[bool, bool]:
+        """Say whether its port is closed, and whether it has no model yet."""
+        crash = self.on(at, Fault.CRASH)
+        if crash is None:
+            return False, False
+        opens = max(crash.end - self.schedule.pace.load, (crash.start + crash.end) / 2)
+        return at < opens, True
+
+    # --- requests ----------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Take time up to `now`: requests come, and leave."""
+        while True:
+            come = self.next_arrival()
+            leave = self.active[0].ends if self.active else inf
+            at = min(come, leave)
+            if at > now:
+                break
+            self.now = at
+            if leave <= come:
+                self._leave(heappop(self.active))
+            elif self._next is not None:
+                arrival, self._next = self._next, next(self._to_come, None)
+                self._users(arrival, at)
+        self.now = max(self.now, now)
+
+    def next_arrival(self) -> float:
+        """Return when the next user comes; inf if none does."""
+        if self._next is None:
+            return inf
+        at = self.began + self._next.at
+        if not self._asleep:
+            return at
+        return max((w.end for w in self._asleep if w.start <= at < w.end), default=at)
+
+    def ask(self, now: float) -> Request:
+        """Take in a canary: one token."""
+        self.advance(now)
+        request = Request(now, canary=True)
+        self._settle(request, Arrival(now, 1, self.schedule.pace.gap, inf))
+        heappush(self.active, request)
+        return request
+
+    def abort(self, request: Request, now: float) -> None:
+        """Give a request up, and its slot with it."""
+        self.advance(now)
+        if request not in self.active:
+            return
+        self.active.remove(request)
+        heapify(self.active)
+        if request.ends in self._slots and request.fate is Fate.TOKENS:
+            self._slots.remove(request.ends)
+            self._slots.append(max(request.start, now))
+            heapify(self._slots)
+
+    def _users(self, arrival: Arrival, at: float) -> None:
+        request = Request(at, canary=False)
+        self._settle(request, arrival)
+        self.arrived(request)
+        heappush(self.active, request)
+
+    def _leave(self, request: Request) -> None:
+        if request.fate is Fate.TOKENS:
+            self.finished += 1
+        self.tokens_done += self.tokens_of(request, request.ends)
+        if not request.canary:
+            self.left(request)
+
+    def _settle(self, request: Request, arrival: Arrival) -> None:
+        """Compute all that will come of a request."""
+        at = request.arrived
+        crash = next((w for w in self._crashes if at < w.end), None)
+        if crash is not None and at >= crash.start:
+            request.fate, request.ends = Fate.REFUSED, at
+            return
+        bad = self.on(at, *_ANSWERED_BADLY)
+        if bad is not None and self._reading.done(at + _AT_ONCE) > self._reading.done(at):
+            request.fate, request.ends = Fate(_ANSWERED_BADLY[bad.fault]), at + _AT_ONCE
+            return
+        self._restart(at)
+        request.start = max(heappop(self._slots), at)
+        mine = next((w for w in self._long if w.start == at and not request.canary), None)
+        if mine is not None:
+            request.first = mine.end
+        else:
+            request.first = self._reading.after(request.start, arrival.prefill)
+        request.gap = self.schedule.pace.gap
+        request.work = self._writing.done(request.first) if request.first < inf else inf
+        request.last = request.first
+        if request.first < inf:
+            rest = (arrival.tokens - 1) * request.gap
+            request.last = self._writing.when(request.work + rest + _SEVERAL)
+        request.ends = request.last
+        if request.ends > at + arrival.patience:
+            request.fate, request.ends = Fate.GIVEN_UP, at + arrival.patience
+        if crash is not None and request.ends > crash.start:
+            request.fate, request.ends = Fate.DROPPED, crash.start
+        heappush(self._slots, max(request.ends, request.start))
+
+    def _restart(self, at: float) -> None:
+        """Begin with empty slots after a crash."""
+        over = sum(w.end <= at for w in self._crashes)
+        if over > self._crashed:
+            self._crashed = over
+            self._slots = [at] * self.schedule.pace.slots
+
+    # --- what can be seen --------------------------------------------------------------------
+
+    def tokens_of(self, request: Request, at: float) -> int:
+        """Count the tokens that a request has brought."""
+        if at < request.first or request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+            return 0
+        done = min(self._writing.done(min(at, request.last)), inf) - request.work
+        return 1 + int(done / request.gap + 1e-6)
+
+    def flowed_at(self, request: Request, at: float) -> float:
+        """Return when a request's newest token came; -inf before the first."""
+        tokens = self.tokens_of(request, at)
+        if not tokens:
+            return -inf
+        if tokens == 1:
+            return request.first
+        return min(self._writing.when(request.work + (tokens - 1) * request.gap), at)
+
+    def next_token(self, now: float) -> float:
+        """Return when the next token of any user's request comes."""
+        nearest = inf
+        for request in self.active:
+            if request.canary or request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+                continue
+            if now < request.first:
+                at = request.first
+            else:
+                tokens = self.tokens_of(request, now)
+                at = self._writing.when(request.work + tokens * request.gap + _SEVERAL)
+                at = at if at <= request.last + _SEVERAL else request.ends
+            if now < at <= request.ends:
+                nearest = min(nearest, at)
+        return nearest
+
+    def tokens(self, at: float) -> int:
+        """Count all tokens so far."""
+        return self.tokens_done + sum(self.tokens_of(request, at) for request in self.active)
+
+
+def _nothing(_request: Request) -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,242 @@
+"""The real library over simulated engines: the board, its manager, and endpoints being served.
+
+Real are the board, the manager with its one scheduler, the reading of a handler's stream, the
+account of traffic and the core. Simulated are the handler's engine and its users. The one shortcut:
+users' chunks do not pass through the account one by one; what they would have left in it is
+computed whenever somebody looks, and told at once where the real account would tell at once
+(failed requests always, chunks while the endpoint is in doubt).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from math import inf
+from typing import Any
+
+from serinus.core.address import EndpointAddress
+from serinus.core.evidence import Evidence, Lease, Progress, RequestFault
+from serinus.core.verdict import Standing
+from serinus.runtime.board import Board
+from serinus.runtime.context import Context
+from serinus.runtime.served import Served
+from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.traffic import Traffic
+from serinus.simulation.engine import Fate, Request, SimulatedEngine
+from serinus.simulation.faults import Fault, Window
+from serinus.simulation.record import Record
+
+__all__ = ["SimulatedEndpoint"]
+
+_PAYLOAD = {"token_ids": [1], "_HEALTH_CHECK": True}
+_TOLD = frozenset({Fault.ERROR, Fault.ERROR_ITEM, Fault.CRASH})
+"""Faults that users' requests meet as an error, and tell of."""
+_FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
+_SOON = 0.005
+_LATE = 1.2
+"""Deadlines after which a late answer arrives."""
+
+
+class EngineDeadError(Exception):
+    """By this name engines say that they are gone."""
+
+
+class SimulatedEndpoint:
+    """One endpoint whose handler is a simulated engine. Call `serve` on the running loop."""
+
+    def __init__(self, engine: SimulatedEngine, board: Board, record: Record, name: str) -> None:
+        self.engine = engine
+        self.record = record
+        self._board = board
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._served: Served | None = None
+        self._in_flight = 0
+        self._written: Standing | None = None
+        self._token: asyncio.TimerHandle | None = None
+        self._spoilt: set[Window] = set()
+
+    def serve(self) -> None:
+        """Put it on the board, and plan what will be told without being asked."""
+        served = Served(
+            self._board,
+            EndpointAddress.parse(f"simulation.{self._name}.generate"),
+            self._generate,
+            takes_context=True,
+            payload=_PAYLOAD,
+            graceful=True,
+            labels=(),
+        )
+        self._served = served
+        target = served.watched.target
+        self._look, target.look = target.look, self._looked_at
+        self._alert, target.alerted = target.alerted, self._alerted
+        self._ask, target.ask = target.ask, self._asked
+        self.engine.arrived, self.engine.left = self._arrived, self._left
+        for window in self.engine.windows:
+            if window.fault in _TOLD:
+                self._loop.call_at(window.start + _SOON, self._failing, window)
+            elif window.fault is Fault.PAUSE:
+                self._loop.call_at(window.start, self._lease, window.end)
+                self._loop.call_at(window.end, self._lease, window.end)
+
+    @property
+    def target(self) -> HealthCheckTarget:
+        """What the manager watches."""
+        return self._endpoint.watched.target
+
+    @property
+    def _endpoint(self) -> Served:
+        assert self._served is not None, "not served yet"
+        return self._served
+
+    @property
+    def _traffic(self) -> Traffic:
+        return self._endpoint.traffic
+
+    def changed(self) -> None:
+        """Write down what the board says of it now."""
+        if self._served is None or self.target.standing is self._written:
+            return
+        self._write()
+
+    def _write(self) -> None:
+        now, board, record = self._loop.time(), self._board, self.record
+        at = now - self.engine.began
+        self._written = self.target.standing
+        health = self._endpoint.watched.health()
+        record.turned(record.ready, at, good=health.ready, why=str(health.reason))
+        liveness = board.system.liveness((health,), board.readiness([health]), now=now)
+        record.turned(record.live, at, good=liveness.live, why=str(liveness.reason))
+        falls = board.system.falls_at((health,), now=now)
+        if falls is not None:
+            self._loop.call_at(falls + 1e-6, self._write)
+
+    # --- the handler -------------------------------------------------------------------------
+
+    async def _asked(self) -> Answer:
+        self._in_flight += 1
+        self.record.most_in_flight = max(self.record.most_in_flight, self._in_flight)
+        try:
+            return await self._ask()
+        finally:
+            self._in_flight -= 1
+
+    async def _generate(self, _request: Any, _context: Context) -> AsyncIterator[Any]:
+        """Answer a canary."""
+        now = self._loop.time()
+        await self._spoil(now)
+        request = self.engine.ask(self._loop.time())
+        try:
+            if request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+                await self._until(request.ends)
+                if request.fate is Fate.ERROR:
+                    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+                if request.fate is Fate.ERROR_ITEM:
+                    yield {"finish_reason": "error: the engine failed"}
+                return
+            if request.first < request.ends or request.fate is Fate.TOKENS:
+                await self._until(request.first)
+                yield {"token_ids": [7]}
+            await self._until(request.ends)
+            if request.fate in {Fate.REFUSED, Fate.DROPPED}:
+                raise EngineDeadError("the engine's core is gone")
+        finally:
+            self.engine.abort(request, self._loop.time())
+
+    async def _spoil(self, now: float) -> None:
+        """Lose or delay the answer to the first canary of a window of that kind."""
+        window = self.engine.on(now, Fault.LOST_ANSWER, Fault.LATE_ANSWER)
+        if window is None or window in self._spoilt:
+            return
+        self._spoilt.add(window)
+        lost = window.fault is Fault.LOST_ANSWER
+        await self._until(inf if lost else now + _LATE * self.target.rules.deadline)
+
+    async def _until(self, at: float) -> None:
+        if at == inf:
+            await self._loop.create_future()
+        elif (left := at - self._loop.time()) > 0:
+            await asyncio.sleep(left)
+
+    # --- users -------------------------------------------------------------------------------
+
+    def _arrived(self, request: Request) -> None:
+        traffic = self._traffic
+        traffic.started += 1
+        traffic.in_flight += 1
+        traffic.waits(request.arrived)
+
+    def _left(self, request: Request) -> None:
+        traffic, engine, at = self._traffic, self.engine, request.ends
+        self._chunks(request, at)
+        traffic.awaiting -= 1
+        if not traffic.awaiting:
+            traffic.idle_since = at
+        traffic.in_flight -= 1
+        if request.fate is Fate.TOKENS:
+            traffic.finished += 1
+            traffic.went_well(at)
+        elif request.fate is Fate.GIVEN_UP:
+            traffic.cancelled += 1
+        elif request.fate in _FAILED:
+            traffic.failed(RequestFault.SERVER, str(request.fate))
+        traffic.chunks += engine.tokens_of(request, at)
+        traffic.ended(at - request.arrived)
+
+    def _chunks(self, request: Request, at: float) -> None:
+        """Leave in the account what a request's chunks would have left."""
+        flowed, traffic = self.engine.flowed_at(request, at), self._traffic
+        if flowed > request.first:
+            traffic.flow_at = max(traffic.flow_at, flowed)
+        if request.first <= at:
+            traffic.first_at = max(traffic.first_at, request.first)
+
+    def _sync(self, now: float) -> None:
+        self.engine.advance(now)
+        for request in self.engine.active:
+            if not request.canary:
+                self._chunks(request, now)
+
+    def _looked_at(self, now: float) -> tuple[Evidence, ...]:
+        self._sync(now)
+        return tuple(self._look(now))
+
+    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
+        self._alert(alert)
+        if alert and self._token is None:
+            self._arm()
+        elif not alert and self._token is not None:
+            self._token.cancel()
+            self._token = None
+
+    def _arm(self) -> None:
+        now = self._loop.time()
+        at = min(self.engine.next_token(now), self.engine.next_arrival())
+        self._token = None
+        if at < inf:
+            self._token = self._loop.call_at(max(at, now) + 1e-6, self._chunk)
+
+    def _chunk(self) -> None:
+        """Tell of a chunk, as long as the endpoint is in doubt."""
+        self._token = None
+        traffic, now = self._traffic, self._loop.time()
+        before, flowed = traffic.seen_at, traffic.flow_at
+        self._sync(now)
+        if traffic.alert and traffic.seen_at > max(before, traffic.told_at):
+            traffic.told_at = traffic.seen_at
+            traffic.witness(Progress(traffic.seen_at, flow=traffic.flow_at > flowed))
+        if traffic.alert and self._token is None:
+            self._arm()
+
+    def _failing(self, window: Window) -> None:
+        """Let the requests fail that do so by now, each at its time."""
+        now = self._loop.time()
+        self._sync(now)
+        following = max(self.engine.next_arrival(), now) + _SOON
+        if following < window.end:
+            self._loop.call_at(following, self._failing, window)
+
+    def _lease(self, until: float) -> None:
+        now = self._loop.time()
+        self._board.tell(self.target, Lease(now, until, "a planned pause"))

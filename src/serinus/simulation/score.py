@@ -1,0 +1,105 @@
+"""How good a judge was: its record held against what really happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from serinus.simulation.faults import STOPS, Fault, Window
+from serinus.simulation.record import Record
+from serinus.simulation.schedule import Schedule
+
+__all__ = ["AFTERWARDS", "Score", "percentile", "scored"]
+
+AFTERWARDS = 15.0
+"""Seconds after the end of a fault in which an accusation is late, and not false."""
+_LIVENESS = 15.0
+"""Seconds of a failing /live after which a restart comes: every 5 s, three in a row."""
+_ROUNDING = 1e-3
+_NEITHER = STOPS | {Fault.SLOW, Fault.GARBAGE}
+
+
+@dataclass(slots=True)
+class Score:
+    """One judge's, over any number of schedules. Delays are seconds; infinite is never seen."""
+
+    judge: str
+    hours: float = 0.0
+    delays: dict[Fault, list[float]] = field(default_factory=dict)
+    false_alarms: int = 0
+    during: dict[Fault | None, int] = field(default_factory=dict)
+    """False alarms by what went on: a harmless event, or nothing at all."""
+    flaps: int = 0
+    canaries: int = 0
+    restarts: int = 0
+    """Restarts of engines that were well, as Kubernetes would do them."""
+
+    def add(self, schedule: Schedule, record: Record) -> None:
+        """Count what a judge said of one schedule."""
+        self.hours += schedule.seconds / 3600
+        self.canaries += record.canaries
+        spells = list(Record.spells(record.ready, schedule.seconds))
+        for window in schedule.windows:
+            if window.fault in _NEITHER:
+                self._detection(window, spells, list(Record.spells(record.whole, inf)))
+        proven = next((turn.at for turn in record.ready if turn.good), inf)
+        for start, _, _ in spells:
+            if start > proven and not _excused(schedule.windows, start):
+                self.false_alarms += 1
+                on = next((w for w in schedule.windows if w.start <= start < w.end + 60), None)
+                during = None if on is None else on.fault
+                self.during[during] = self.during.get(during, 0) + 1
+        for start, end, _ in Record.spells(record.live, schedule.seconds):
+            ill = _excused(schedule.windows, start)
+            self.restarts += start > proven and not ill and end - start >= _LIVENESS
+
+    def _detection(
+        self,
+        window: Window,
+        spells: Sequence[tuple[float, float, str]],
+        degraded: Sequence[tuple[float, float, str]],
+    ) -> None:
+        within = [
+            start
+            for start, end, _ in spells
+            if end > window.start - _ROUNDING and start < window.end + AFTERWARDS
+        ]
+        told = [s for s, end, _ in degraded if end > window.start and s < window.end]
+        seen = within if window.fault in STOPS else [*within, *told]
+        delay = max(min(seen) - window.start, 0.0) if seen else inf
+        self.delays.setdefault(window.fault, []).append(delay)
+        if window.fault in STOPS:
+            self.flaps += max(len(within) - 1, 0)
+
+    @property
+    def stopped(self) -> list[float]:
+        """The delays of all faults that stop tokens."""
+        return [delay for fault in STOPS for delay in self.delays.get(fault, ())]
+
+
+def scored(judge: str, judged: Iterable[tuple[Schedule, Record]]) -> Score:
+    """Score a judge."""
+    score = Score(judge)
+    for schedule, record in judged:
+        score.add(schedule, record)
+    return score
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that so many are not above; nan of none.
+
+    >>> percentile([3.0, 1.0, 2.0], 0.5)
+    2.0
+    """
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def _excused(windows: Sequence[Window], at: float) -> bool:
+    return any(
+        window.fault in _NEITHER and window.start - _ROUNDING <= at < window.end + AFTERWARDS
+        for window in windows
+    )
