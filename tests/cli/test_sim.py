@@ -48,7 +48,10 @@ def test_the_help_teaches_every_fault_and_shows_an_example(
             "--fault hang@soon",
             "--fault 'hang@soon': 'soon' is not a duration; accepted: 500ms, 20, 20s, 2m, 1h",
         ),
-        ("--engine sglang", "--engine 'sglang': accepted: vllm or openai"),
+        (
+            "--engine tgi",
+            "--engine 'tgi': accepted: vllm or sglang or llamacpp or transformers or openai",
+        ),
         ("--port http", "--port 'http': accepted: a whole number"),
         ("--port 70000", "--port 70000: a whole number from 0 to 65535 is accepted"),
         ("--slots 0", "--slots 0: a whole number from 1 to 100000 is accepted"),

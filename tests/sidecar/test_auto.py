@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from serinus.core.status import Reason
 from serinus.sidecar.stranger import StrangerWatch
 from serinus.sidecar.targets import read_targets
+from serinus.sim.faults import parse_plan
 from serinus.sim.options import EngineName, SimOptions
 from serinus.sim.server import Simulator
 from tests.sidecar.rig import Rig, ScriptedEngine, free_port, over, over_sim, scripted
@@ -52,6 +54,21 @@ async def test_each_simulated_engine_is_recognised_and_ready(
         assert notes(rig)["engine"] == engine
         assert notes(rig)["recognised"].startswith(f"{engine}: /")
     assert any(f"{engine}: /" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("engine", list(EngineName))
+async def test_a_hang_of_each_recognised_engine_is_found_and_its_end_too(
+    engine: EngineName,
+) -> None:
+    """Its own health says 200, or nothing for long; the canary is not answered, and then is."""
+    async with simulated(engine) as sim, over(sim.url, engine="auto") as rig:
+        await rig.until_ready(PATIENCE)
+        sim.board.add(parse_plan("hang").window(time.monotonic()))
+        await rig.until(lambda: not rig.ready, seconds=PATIENCE, what="not ready")
+        assert rig.reason() is Reason.CANARY_TIMEOUT
+        sim.board.clear()
+        await rig.until_ready(PATIENCE)
+        assert kind(rig) == engine
 
 
 async def test_a_closed_port_is_waited_for_and_recognised_when_it_opens() -> None:

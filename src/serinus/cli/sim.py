@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "|".join(LoadShape),
         None,
         "what is seen meanwhile: the port closed, the list of models empty, or each for half of"
-        " it (default: closed for vllm, staged for openai)",
+        " it (default: as the engine does)",
     )
     parser.add_argument(
         "--enable-server-load-tracking",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from serinus.sim.asks import Ask, Kind
 from serinus.sim.jobs import Finish, Job
@@ -15,7 +14,7 @@ __all__ = ["as_json", "events", "whole"]
 DONE = "[DONE]"
 
 
-def as_json(value: Mapping[str, Any]) -> str:
+def as_json(value: object) -> str:
     """Write JSON as the engines do: compact, and characters as they are."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
@@ -75,6 +74,7 @@ async def events(ask: Ask, job: Job, shapes: OpenAiShapes) -> AsyncIterator[str]
                 chunk["usage"] = shapes.usage(len(prompt), made[index])
             yield as_json(chunk)
             first = False
-    if ask.usage:
+    if ask.usage or not shapes.done:
         yield as_json(shapes.usage_chunk(ask, stamp, sum(made)))
-    yield DONE
+    if shapes.done:
+        yield DONE

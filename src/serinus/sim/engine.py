@@ -143,6 +143,11 @@ class Engine:
         for sequence in self._take_out(job):
             job.finish(sequence.index, Finish.ABORT)
 
+    async def turn(self) -> None:
+        """Wait until the core's loop can take its turn; while it hangs it cannot."""
+        while self._board.on(Fault.HANG):  # noqa: ASYNC110 - pages look, so that none is kept
+            await asyncio.sleep(min(0.05, self._board.next_change()))
+
     async def run(self) -> NoReturn:
         """Step for as long as there is work, and wait for more; end by cancellation only."""
         while True:

@@ -6,21 +6,28 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from serinus.sim.asks import Dialect
+from serinus.sim.llamacpp import LlamaCpp
 from serinus.sim.loading import LoadShape
 from serinus.sim.observer import Observer
 from serinus.sim.openai import OpenAi
 from serinus.sim.options import EngineName, SimOptions
 from serinus.sim.pages import Page, Pages
+from serinus.sim.sglang import Sglang
 from serinus.sim.shapes import OpenAiShapes
+from serinus.sim.transformers import Transformers
 from serinus.sim.vllm import Vllm
 
 __all__ = ["FLAVOURS", "Flavour"]
 
 
 class Flavour(Protocol):
-    """An engine's dress. `load_shape` is how it loads, unless another way is asked for."""
+    """An engine's dress. `load_shape` is how it loads, unless another way is asked for.
+
+    `server` is what it says in the header of that name.
+    """
 
     name: str
+    server: str
     load_shape: LoadShape
     shapes: OpenAiShapes
     dialect: Dialect
@@ -41,5 +48,8 @@ class Flavour(Protocol):
 
 FLAVOURS: Mapping[EngineName, Callable[[SimOptions], Flavour]] = {
     EngineName.VLLM: Vllm,
+    EngineName.SGLANG: Sglang,
+    EngineName.LLAMACPP: LlamaCpp,
+    EngineName.TRANSFORMERS: Transformers,
     EngineName.OPENAI: OpenAi,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from serinus.sim.answers import events, whole
 from serinus.sim.asks import Ask, AskError, Kind, read_ask
@@ -10,7 +12,7 @@ from serinus.sim.control import PREFIX, Control
 from serinus.sim.engine import Engine, QueueFullError
 from serinus.sim.flavours import Flavour
 from serinus.sim.http import web
-from serinus.sim.jobs import Job
+from serinus.sim.jobs import HEALTH_ORDER, Job
 from serinus.sim.pages import Page, Situation, json_page
 from serinus.sim.shapes import Reply
 
@@ -18,7 +20,6 @@ __all__ = ["Front"]
 
 TEXT_ROUTES = {"/v1/completions": Kind.COMPLETION, "/v1/chat/completions": Kind.CHAT}
 MOST_BODY = 8 * 1024 * 1024  # bytes; a prompt of a million ids
-_HEADERS = {"Server": "serinus-sim"}
 
 
 class Front:
@@ -30,6 +31,7 @@ class Front:
         self._engine = engine
         self._control = control
         self._pages = flavour.pages()
+        self._headers = {"Server": flavour.server}
         self._in_flight = 0
         self._frozen: str | None = None
 
@@ -61,43 +63,58 @@ class Front:
             return await self._text(request, kind) if method == "POST" else self._lacks("POST")
         methods = self._pages.get(path)
         if methods is None:
-            return _response(self._flavour.unknown(404))
+            return self._response(self._flavour.unknown(404))
         answer = methods.get(method)
         if answer is None:
             return self._lacks(", ".join(methods))
-        return _response(answer(Situation(self.loading, self._in_flight, self._metrics)))
+        page = answer(
+            Situation(
+                self.loading, self._in_flight, self._metrics, self._engine.turn, self._generating
+            )
+        )
+        return self._response(page if isinstance(page, Page) else await page)
+
+    @contextmanager
+    def _generating(self) -> Iterator[None]:
+        job = self._engine.submit((HEALTH_ORDER,))
+        try:
+            yield
+        finally:
+            self._engine.abort(job)
 
     def _metrics(self) -> str:
         return self._flavour.metrics() if self._frozen is None else self._frozen
 
     def _lacks(self, accepted: str) -> web.Response:
-        response = _response(self._flavour.unknown(405))
+        response = self._response(self._flavour.unknown(405))
         response.headers["Allow"] = accepted
         return response
 
     async def _controlled(self, request: web.Request) -> web.Response:
         if not _is_loopback(request.remote):
             message = f"{PREFIX} answers this machine alone"
-            return _response(json_page({"error": message}, status=403))
-        return _response(self._control.answer(request.method, request.path, await request.read()))
+            return self._response(json_page({"error": message}, status=403))
+        return self._response(
+            self._control.answer(request.method, request.path, await request.read())
+        )
 
     async def _text(self, request: web.Request, kind: Kind) -> web.StreamResponse:
         shapes = self._flavour.shapes
         raw = await request.read()
         if self.loading:
-            return _told(shapes.loading())
+            return self._told(shapes.loading())
         try:
             ask = read_ask(kind, raw, self._flavour.dialect)
             job = self._engine.submit(ask.orders)
         except AskError as failure:
-            return _told(shapes.refusal(failure))
+            return self._told(shapes.refusal(failure))
         except QueueFullError:
-            return _told(shapes.busy())
+            return self._told(shapes.busy())
         self._in_flight += 1
         try:
             if ask.stream:
                 return await self._stream(request, ask, job)
-            return _told(await whole(ask, job, shapes))
+            return self._told(await whole(ask, job, shapes))
         finally:
             # Also when the client went away: the slot is free again.
             self._in_flight -= 1
@@ -105,7 +122,7 @@ class Front:
 
     async def _stream(self, request: web.Request, ask: Ask, job: Job) -> web.StreamResponse:
         """Answer in events. The status is sent at once: a hung engine has already said 200."""
-        response = web.StreamResponse(headers=_HEADERS)
+        response = web.StreamResponse(headers=self._headers)
         response.content_type = "text/event-stream"
         response.charset = "utf-8"
         try:
@@ -117,16 +134,15 @@ class Front:
             pass  # the client went between two events: there is nobody to tell
         return response
 
+    def _response(self, page: Page) -> web.Response:
+        body = page.body.encode() or None
+        response = web.Response(status=page.status, body=body, headers=self._headers)
+        if page.content_type is not None:
+            response.headers["Content-Type"] = page.content_type
+        return response
 
-def _response(page: Page) -> web.Response:
-    response = web.Response(status=page.status, body=page.body.encode() or None, headers=_HEADERS)
-    if page.content_type is not None:
-        response.headers["Content-Type"] = page.content_type
-    return response
-
-
-def _told(reply: Reply) -> web.Response:
-    return _response(json_page(reply.body, status=reply.status))
+    def _told(self, reply: Reply) -> web.Response:
+        return self._response(json_page(reply.body, status=reply.status))
 
 
 def _is_loopback(remote: str | None) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Delivery", "Finish", "Job", "Order"]
+__all__ = ["HEALTH_ORDER", "Delivery", "Finish", "Job", "Order"]
 
 
 class Finish(StrEnum):
@@ -30,6 +30,10 @@ class Order:
     prompt: tuple[int, ...]
     max_tokens: int
     ignore_eos: bool = False
+
+
+HEALTH_ORDER = Order((0,), 1)
+"""What an engine asks of itself whose own health check generates; no counter of requests has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A plain server of OpenAI's API: no metrics, no prompts of token ids, and a `/health`.
 
-The shape of llama.cpp's server, `transformers serve` and others. While it loads, `/health` is 503
+The shape that many servers share. While it loads, `/health` is 503
 as llama.cpp's is; from then on it is 200 whatever happens to the engine.
 """
 
@@ -10,7 +10,7 @@ from serinus.sim.asks import Dialect
 from serinus.sim.loading import LoadShape
 from serinus.sim.observer import Observer, Silent
 from serinus.sim.options import SimOptions
-from serinus.sim.pages import Page, Pages, Situation, json_page
+from serinus.sim.pages import SERVER, Page, Pages, Situation, json_page
 from serinus.sim.shapes import OpenAiShapes
 
 __all__ = ["OpenAi"]
@@ -20,10 +20,11 @@ class OpenAi:
     """The flavour of a plain server."""
 
     name = "openai"
+    server = SERVER
     load_shape = LoadShape.STAGED
 
     def __init__(self, options: SimOptions) -> None:
-        self.shapes = OpenAiShapes(options.model)
+        self.shapes: OpenAiShapes = OpenAiShapes(options.model)
         self.dialect = Dialect(
             options.model, options.context, takes_token_ids=False, needs_model=True
         )

@@ -20,6 +20,9 @@ class EngineName(StrEnum):
     """The engines that can be simulated."""
 
     VLLM = "vllm"
+    SGLANG = "sglang"
+    LLAMACPP = "llamacpp"
+    TRANSFORMERS = "transformers"
     OPENAI = "openai"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from serinus.sim.answers import as_json
 
-__all__ = ["JSON", "Page", "Pages", "Situation", "json_page"]
+__all__ = ["JSON", "METRICS", "SERVER", "Page", "Pages", "Situation", "json_page"]
 
 JSON = "application/json"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+SERVER = "serinus-sim"
+"""Of flavours that do not name themselves in the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +29,22 @@ class Page:
 class Situation:
     """What a page may depend on: `in_flight` counts the requests for text that are being served.
 
-    `metrics` renders the metrics page, which only the page itself should pay for.
+    `metrics` renders the metrics page, which only the page itself should pay for. `core` ends when
+    the engine's own loop has taken its turn: never while it hangs. `generates` has the engine make
+    one token, for as long as it is entered.
     """
 
     loading: bool
     in_flight: int
     metrics: Callable[[], str]
+    core: Callable[[], Awaitable[None]]
+    generates: Callable[[], AbstractContextManager[object]]
 
 
-#: For each path the methods it takes, and what they answer.
-Pages = Mapping[str, Mapping[str, Callable[[Situation], Page]]]
+#: For each path the methods it takes, and what they answer, at once or when they can.
+Pages = Mapping[str, Mapping[str, Callable[[Situation], Page | Awaitable[Page]]]]
 
 
-def json_page(value: Mapping[str, Any], *, status: int = 200) -> Page:
+def json_page(value: object, *, status: int = 200) -> Page:
     """Return a page of JSON."""
     return Page(status, as_json(value), JSON)

@@ -53,6 +53,10 @@ class OpenAiShapes:
     finish_apart = True
     #: Whether a stream that fails still ends in `[DONE]`.
     done_after_error = False
+    #: Whether a stream ends in `[DONE]`; where not, its counts stand in the last event.
+    done = True
+    #: Who owns the model, as its list has it: most engines name themselves.
+    owner = "serinus"
 
     def __init__(self, model: str, *, wall: Callable[[], float] = time.time) -> None:
         self.model = model
@@ -73,7 +77,7 @@ class OpenAiShapes:
             "id": self.model,
             "object": "model",
             "created": int(self._wall()),
-            "owned_by": "serinus",
+            "owned_by": self.owner,
         }
 
     def whole(self, ask: Ask, stamp: Stamp, answers: Sequence[Answer]) -> dict[str, Any]:

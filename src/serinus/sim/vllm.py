@@ -13,7 +13,7 @@ from serinus.sim.asks import Ask, AskError, Blame, Dialect, Kind
 from serinus.sim.loading import LoadShape
 from serinus.sim.observer import Observer
 from serinus.sim.options import SimOptions
-from serinus.sim.pages import Page, Pages, Situation, json_page
+from serinus.sim.pages import SERVER, Page, Pages, Situation, json_page
 from serinus.sim.shapes import Answer, OpenAiShapes, Reply, Stamp
 from serinus.sim.vllm_metrics import VllmPage
 
@@ -157,6 +157,7 @@ class Vllm:
     """The flavour of vLLM."""
 
     name = "vllm"
+    server = SERVER
     load_shape = LoadShape.CLOSED
 
     def __init__(self, options: SimOptions) -> None:

@@ -1,0 +1,124 @@
+"""What SGLang 0.5 adds to OpenAI's API: prompts of ids, a health that generates, its metrics.
+
+Its `/health` has the engine make one token and looks once a second whether any came: 1.0 s on an
+idle engine that is well, 503 after 20 s. On its page `generation_tokens_total` moves when a request
+ends; the gauges are written at a prefill, every 40 steps and when the engine falls idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from serinus.sim.asks import Dialect
+from serinus.sim.jobs import HEALTH_ORDER
+from serinus.sim.loading import LoadShape
+from serinus.sim.metrics import Counter, Gauge, page
+from serinus.sim.observer import Observer, Step
+from serinus.sim.openai import OpenAi
+from serinus.sim.options import SimOptions
+from serinus.sim.pages import METRICS, SERVER, Page, Pages, Situation, json_page
+from serinus.sim.shapes import OpenAiShapes
+
+__all__ = ["Sglang"]
+
+_LOOK, _LOOKS = 1.0, 20
+_WRITE_EVERY = 40
+
+
+class SglangShapes(OpenAiShapes):
+    """The JSON of SGLang."""
+
+    owner = "sglang"
+
+
+class SglangPage:
+    """The metrics page, and the observer that keeps it. `made` is all tokens so far."""
+
+    def __init__(self, model: str) -> None:
+        of = {"model_name": model, "engine_type": "unified", "tp_rank": "0", "pp_rank": "0"}
+        self._of = of
+        self._decode, self._prefill = {**of, "mode": "decode"}, {**of, "mode": "prefill_compute"}
+        self.made = 0
+        self._steps = 0
+        self._running = Gauge("sglang:num_running_reqs", "The number of running requests.", of)
+        self._queued = Gauge("sglang:num_queue_reqs", "The number of requests in the queue.", of)
+        self._tokens = Counter(
+            "sglang:realtime_tokens_total", "Tokens processed.", self._decode, self._prefill
+        )
+        self._generated = Counter("sglang:generation_tokens_total", "Tokens, at the end.", of)
+        self._ended = Gauge("sglang:e2e_request_latency_seconds_count", "Ended requests.", of)
+
+    def stepped(self, step: Step) -> None:
+        """Take down a step; the gauges are written now and then."""
+        self.made += step.tokens
+        self._steps += step.tokens > 0
+        self._tokens.add(step.tokens, self._decode)
+        self._tokens.add(step.computed_tokens - step.tokens, self._prefill)
+        if not step.running or step.prompt_tokens or self._steps % _WRITE_EVERY == 0:
+            self._running.set(step.running, self._of)
+            self._queued.set(step.waiting, self._of)
+        for end in step.ended:
+            if end.order != HEALTH_ORDER:
+                self._generated.add(end.tokens, self._of)
+                self._ended.add(1, self._of)
+
+    def refused(self) -> None:
+        """Count nothing: SGLang does not."""
+
+    def text(self) -> str:
+        """Return the page."""
+        families = (self._running, self._queued, self._tokens, self._generated, self._ended)
+        return page(families, created=0.0)
+
+
+class Sglang(OpenAi):
+    """The flavour of SGLang."""
+
+    name = "sglang"
+    server = SERVER
+    load_shape = LoadShape.CLOSED
+
+    def __init__(self, options: SimOptions) -> None:
+        self._page = SglangPage(options.model)
+        self.shapes = SglangShapes(options.model)
+        self.dialect = Dialect(
+            options.model, options.context, takes_token_ids=True, needs_model=False
+        )
+
+    @property
+    def observer(self) -> Observer:
+        """The metrics page."""
+        return self._page
+
+    def metrics(self) -> str:
+        """Return the metrics page as it is now."""
+        return self._page.text()
+
+    def pages(self) -> Pages:
+        """Return the pages beside the two that make text."""
+        info = {"model_path": self.shapes.model, "is_generation": True}
+        return {
+            **super().pages(),
+            "/": {"GET": lambda _: json_page("SGLang is running")},
+            "/health": {"GET": self._health},
+            "/health_generate": {"GET": self._health},
+            "/ping": {"GET": lambda now: Page(503 if now.loading else 200)},
+            "/model_info": {"GET": lambda _: json_page(info)},
+            "/metrics": {"GET": lambda now: Page(200, now.metrics(), METRICS)},
+        }
+
+    def unknown(self, status: int) -> Page:
+        """Return FastAPI's answers to a path or a method that is not served."""
+        detail = "Not Found" if status == 404 else "Method Not Allowed"
+        return json_page({"detail": detail}, status=status)
+
+    async def _health(self, situation: Situation) -> Page:
+        if situation.loading:
+            return Page(503)
+        before = self._page.made
+        with situation.generates():
+            for _ in range(_LOOKS):
+                await asyncio.sleep(_LOOK)
+                if self._page.made > before:
+                    return Page()
+        return Page(503)
