@@ -152,6 +152,7 @@ def heard_of(answered: float | None, unheard: float | None) -> Contact:
         ((heard_of(4, 5), heard_of(None, None)), None),
         ((heard_of(4, 5), heard_of(0, 1)), Outage(5, 2)),
         ((heard_of(4, 5), heard_of(0, 0.9)), None),
+        ((heard_of(4, 5), heard_of(None, 0.5), heard_of(4, 5.5)), Outage(5.5, 2)),
         ((heard_of(4, 5),), None),
         ((), None),
     ],

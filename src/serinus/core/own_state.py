@@ -24,7 +24,10 @@ _BROKEN_BY_SLEEP = _SILENCES | {CanaryFault.DROPPED}
 
 
 class Outage(NamedTuple):
-    """All of `targets` engines have been silent since `since`, at once."""
+    """All of `targets` engines have been silent since `since`, at once.
+
+    Engines that were silent long before that are not among them: they can say nothing of it.
+    """
 
     since: float
     targets: int
@@ -86,13 +89,12 @@ def lost_at_once(
 ) -> Outage | None:
     """Say whether all engines were lost at once, as with a network of ours that is gone.
 
-    There are several; each has been silent for most of the time since `sent`; and all of them fell
-    silent within `within` seconds of each other, which engines that fail on their own do not.
+    Each has been silent for most of the time since `sent`; and several of them fell silent within
+    `within` seconds of each other, which engines that fail on their own do not.
     """
     silent = [one.unheard_since for one in contacts if one.unheard_since is not None]
-    if len(contacts) < 2 or len(silent) < len(contacts):
+    latest = max(silent, default=now)
+    together = [since for since in silent if latest - since <= within]
+    if len(silent) < len(contacts) or len(together) < 2:
         return None
-    latest = max(silent)
-    if latest > now - (now - sent) * _UNHEARD_SHARE or latest - min(silent) > within:
-        return None
-    return Outage(latest, len(contacts))
+    return Outage(latest, len(together)) if latest <= now - (now - sent) * _UNHEARD_SHARE else None
