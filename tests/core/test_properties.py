@@ -222,7 +222,7 @@ class Life(RuleBasedStateMachine):
 
         One that loads and cannot hear is not asked: who sees it load tells when it can.
         """
-        deaf = self.standing.phase in (Phase.PORT_CLOSED, Phase.NO_MODEL)
+        deaf = self.standing.phase in (Phase.PORT_CLOSED, Phase.NO_MODEL, Phase.UNRECOGNISED)
         if self.standing.canary and (self.standing.verdict.ready or not deaf):
             at = next_due(self.standing, self.by, now=self.at).at
             longest = max(self.by.wait, self.by.retry)

@@ -39,7 +39,7 @@ def report(*endpoints: EndpointHealth, at: float = 100.0) -> Report:
         endpoints=endpoints,
         checks=(CheckReport("disk", "process", life(passed(98))),),
         holds=(Hold("warming up", 40.0),),
-        leases=(LeaseReport("weights", 160.5),),
+        leases=(LeaseReport("weights", 160.50049),),
         history=(Transition(14.0, "n.backend.generate", "ready", "notready", "stalled", "x"),),
         forgotten=3,
     )
@@ -152,7 +152,30 @@ def test_a_failing_check_is_the_owners_word() -> None:
     """The witnesses say that it serves; the owner has said that more is needed."""
     one = told(passed(1), failing=("disk", "license"))
     assert (one["decided_by"], one["disagree"]) == ("owner", [])
+    assert list(one) == list(told(passed(1)))
     assert one["verdict"] == "decided by checks that do not pass: disk, license"
+
+
+def test_what_is_off_while_it_serves_has_its_numbers() -> None:
+    """Each word with what it comes to, and as many words of all as there is room for."""
+    off = health(passed(1))._replace(
+        degraded=("slow_tokens", "wrong_output"), flaws=("0.9 s for 0.1 s", "NaN")
+    )
+    ill: Any = as_json(report(off, off), wall=wall, most=3)
+    assert ill["endpoints"]["n.backend.generate"]["flaws"] == {
+        "slow_tokens": "0.9 s for 0.1 s",
+        "wrong_output": "NaN",
+    }
+    assert len(ill["degraded"]) == 3
+
+
+def test_the_policy_for_degraded_endpoints_is_the_owners_word() -> None:
+    """They serve; the owner has said that this is not enough."""
+    off = health(passed(1))._replace(degraded=("slow_tokens", "wrong_output"), strict=True)
+    shaped: Any = as_json(report(off), wall=wall)
+    one = shaped["endpoints"]["n.backend.generate"]
+    told_by = "decided by the policy for degraded endpoints: slow_tokens, wrong_output"
+    assert (one["decided_by"], one["verdict"]) == ("owner", told_by)
 
 
 def test_what_is_known_of_ourselves_in_json() -> None:
