@@ -7,6 +7,8 @@ import logging
 
 import pytest
 
+from serinus.core.evidence import Witness
+from serinus.core.hearing import heard
 from serinus.core.status import LiveReason, Reason
 from tests.sidecar.rig import DEADLINE, HANG, NOTICED, STALL, WAIT, over_sim
 
@@ -186,3 +188,17 @@ async def test_an_engine_without_metrics_is_judged_by_canaries_alone() -> None:
         await rig.until_ready()
         rig.fault("refuse")
         await rig.until(lambda: not rig.live, seconds=1.5, what="not live")
+
+
+@pytest.mark.parametrize("kind", ["vllm", "sglang", "llamacpp"])
+async def test_long_work_is_not_called_stalled_in_the_middle_of_a_request(kind: str) -> None:
+    """Whatever counters move only at its end; a core that freezes in it is found all the same."""
+    async with over_sim(kind=kind) as rig:
+        rig.user(tokens=90_000)
+        await rig.until(lambda: rig.inside > 0, seconds=NOTICED, what="at work")
+        await rig.holds(lambda: rig.ready, seconds=3 * STALL)
+        rig.fault("hang")
+        await rig.until(lambda: not rig.ready, seconds=6 * STALL, what="not ready")
+        decided = rig.report.endpoints[0]
+        hearing = heard(decided.standing, decided.rules, now=rig.report.at)
+        assert hearing.decided.witness in {Witness.COUNTERS, Witness.CANARY}
