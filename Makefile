@@ -8,7 +8,7 @@ export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export PYTHON
 
-.PHONY: help run test mutants test-documents test-vllm check simulate docs bench wheel clean
+.PHONY: help run test mutants test-documents test-vllm check simulate docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -40,7 +40,7 @@ test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run the tests 
 check: .venv/complete ## Format, lint, types, layers, and generated documents up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy src tests scripts/documents.py
+	$(BIN)/mypy src tests scripts/documents.py scripts/verdicts.py
 	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 	@$(BIN)/serinus config docs | diff -u docs/settings.md - || \
@@ -57,6 +57,9 @@ docs: .venv/complete ## Write the generated documents anew
 	mv docs/settings.md.new docs/settings.md
 	$(BIN)/serinus engines --markdown >docs/engines.md.new
 	mv docs/engines.md.new docs/engines.md
+
+verdicts: .venv/complete ## Write docs/verdicts.md anew: who sees which fault, and when
+	$(BIN)/python scripts/verdicts.py docs/verdicts.md
 
 bench: .venv/complete ## Compare with Dynamo's released wheel, and write docs/benchmarks.md
 	scripts/dynamo/install.sh

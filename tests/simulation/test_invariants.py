@@ -13,8 +13,8 @@ from serinus.simulation.reference import judged_by_reference
 from serinus.simulation.schedule import Schedule
 from serinus.simulation.world import Plan, asleep_in, judged_by_serinus, schedules
 
-WORLDS, ENGINES, SECONDS = 20, 16, 900.0
-"""20 worlds of 16 engines for each promise: 320 schedules, of which no two promises share any."""
+WORLDS, ENGINES, SECONDS = 16, 16, 900.0
+"""16 worlds of 16 engines for each promise: 256 schedules, of which no two promises share any."""
 RANGES = {name: number * WORLDS for number, name in enumerate(INVARIANTS)}
 
 

@@ -22,6 +22,7 @@ from serinus.core.evidence import (
     CanaryPassed,
     CanaryUnknown,
     Evidence,
+    Load,
     Tick,
 )
 from serinus.core.own_state import OwnState, excuse_of
@@ -289,8 +290,12 @@ class HealthCheckManager:
         self.trouble = trouble = Blinded(now, now - seconds, why)
         logger.warning("trouble of our own: %s; nobody is accused of what it hid", why)
         for target in tuple(self._targets):
-            if target.standing.busy or target.standing.hung_since is not None:
-                self.tell(target, trouble)
+            seen = self._look(target, now)  # work that came shortly before was not known yet
+            working = target.standing.busy or any(isinstance(o, Load) and o.pending for o in seen)
+            if working or target.standing.hung_since is not None:
+                self.tell(target, trouble, *seen)
+            elif seen:
+                self.tell(target, *seen)
 
     def own_state(self) -> OwnState:
         """Return what is known of ourselves."""

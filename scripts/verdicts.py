@@ -1,0 +1,237 @@
+"""Who sees what, and when: writes docs/verdicts.md.
+
+    python scripts/verdicts.py [--check] docs/verdicts.md
+
+Three judges over simulated faults (`serinus simulate`), and over the recordings of faults of real
+engines that come with Serinus (`serinus replay --shipped`). Nothing here is random or measured in
+real time: the same code gives the same page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from math import inf, isinf
+from pathlib import Path
+
+from serinus.core.evidence import CanaryPassed, Progress
+from serinus.core.rules import Rules
+from serinus.core.status import Reason
+from serinus.replay.comparing import replays
+from serinus.replay.outcome import Outcome, Timeline, Turn, scored
+from serinus.replay.player import Case, case_of, own_word
+from serinus.replay.shipped import shipped, shipped_file
+from serinus.simulation.faults import ABOUT, HARMLESS, STOPS, Fault
+from serinus.simulation.judging import JUDGES, judge_world
+from serinus.simulation.score import Score, percentile
+from serinus.simulation.world import Plan
+from serinus.traces.reader import read
+
+WORLDS, ENGINES, HOURS = 12, 16, 1.0
+WAIT, TIMEOUT = 10.0, 3.0
+PHASES = 8
+
+HEAD = """\
+# Who sees what
+
+*Made by `make verdicts`; a test checks that it is up to date.*
+
+Three judges, each at its defaults: the engine's own `/health` asked every 10 s, three failures in a
+row; the reference's rules (NVIDIA Dynamo 1.6.1 as measured, a canary after 10 s, 3 s for its first
+item); and Serinus. [Simulation](simulation.md) says how the judges and the faults are modelled,
+[traces](traces.md) what a replay can know. Delays count from the beginning of the fault to the
+first moment of not ready.
+"""
+
+
+def main() -> int:
+    """Write the page, or say how it differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("document", type=Path)
+    asked = parser.parse_args()
+    text = page()
+    if not asked.check:
+        asked.document.write_text(text)
+        return 0
+    old = asked.document.read_text() if asked.document.exists() else ""
+    sys.stderr.writelines(difflib.unified_diff(_lines(old), _lines(text)))
+    return int(old != text)
+
+
+def page() -> str:
+    """The whole document."""
+    scores = simulated()
+    return "\n".join([HEAD, *simulated_tables(scores), *recorded_table()])
+
+
+# --- simulated ------------------------------------------------------------------------------------
+
+
+def simulated() -> dict[str, Score]:
+    """All judges over the same worlds."""
+    scores = {name: Score(name) for name in JUDGES}
+    for seed in range(WORLDS):
+        judge_world(Plan(seed, seconds=3600 * HOURS, engines=ENGINES), {}, scores)
+    return scores
+
+
+def simulated_tables(scores: dict[str, Score]) -> list[str]:
+    """Detection of faults, false alarms by what went on, and the sums."""
+    order = [scores["health"], scores["reference"], scores["serinus"]]
+    hours = order[0].hours
+    heads = ("own `/health`", "reference", "Serinus")
+    lines = [
+        "## Simulated faults",
+        "",
+        f"{hours:,.0f} engine-hours in {WORLDS} worlds of {ENGINES} engines, few users to many.",
+        "Each cell: seen, of how many; median and worst delay of those that were seen.",
+        "",
+        *_heading("fault", *heads),
+    ]
+    for fault in Fault:
+        if fault in STOPS or fault not in HARMLESS:
+            cells = [_seen(score.delays.get(fault, [])) for score in order]
+            lines.append(_row(f"{fault}: {ABOUT[fault]}", *cells))
+    lines += [
+        "",
+        "`slow` and `garbage` count as seen when the engine is called not ready or degraded.",
+        "",
+        "Nobody may be accused in these; each cell: false alarms.",
+        "",
+        *_heading("what went on", *heads),
+    ]
+    for fault in Fault:
+        if fault in HARMLESS:
+            cells = [str(score.during.get(fault, 0)) for score in order]
+            lines.append(_row(f"{fault}: {ABOUT[fault]}", *cells))
+    lines.append(_row("nothing at all", *(str(score.during.get(None, 0)) for score in order)))
+    lines += ["", "All faults that stop tokens together:", "", *_heading("", *heads)]
+    stopped = [score.stopped for score in order]
+    lines.append(
+        _row("median delay, never being infinite", *(_delay(percentile(d, 0.5)) for d in stopped))
+    )
+    lines.append(_row("95th percentile", *(_delay(percentile(d, 0.95)) for d in stopped)))
+    lines.append(_row("never seen", *(f"{sum(map(isinf, d))} of {len(d)}" for d in stopped)))
+    lines.append(_row("false alarms", *(str(score.false_alarms) for score in order)))
+    lines.append(_row("flaps", *(str(score.flaps) for score in order)))
+    lines.append(
+        _row("restarts of engines that were well", *(str(score.restarts) for score in order))
+    )
+    lines.append(_row("canaries an hour", *(f"{score.canaries / hours:.0f}" for score in order)))
+    return [*lines, ""]
+
+
+# --- recorded -------------------------------------------------------------------------------------
+
+
+def recorded_table() -> list[str]:
+    """A row for each recording that comes with Serinus."""
+    lines = [
+        "## Recordings of real engines",
+        "",
+        f"Each was replayed {PHASES} times, with the canaries at different times in their wait.",
+        "Each cell: the median and the worst delay; then the false alarms in a replay, if any.",
+        "A fault that lasts no longer than a judge's budget need not be seen by it.",
+        "",
+        *_heading("recording", "own `/health`", "reference", "Serinus"),
+    ]
+    for name in shipped():
+        file = shipped_file(name)
+        if file is not None:
+            lines.append(_recorded_row(case_of(read(file), name=name)))
+    return [*lines, ""]
+
+
+def _recorded_row(case: Case) -> str:
+    own = own_word(case)
+    reference = [reference_over(case, phase / PHASES) for phase in range(PHASES)]
+    ours = replays(case, rules=lambda _recorded: Rules(), runs=PHASES)
+    lasted = ", ".join(
+        f"{fault.what} for {min(fault.end, case.until) - fault.begin:.0f} s"
+        for fault in case.faults
+    )
+    what = f"{case.name}: {lasted or 'no fault'}"
+    health = "not recorded" if own is None else _judged(case, [own])
+    return _row(what, health, _judged(case, reference), _judged(case, ours))
+
+
+def _judged(case: Case, outcomes: Sequence[Outcome]) -> str:
+    scores = [scored(outcome, case.faults) for outcome in outcomes]
+    delays = [
+        inf if one.delay is None else one.delay for score in scores for one in score.detections
+    ]
+    alarms = sum(len(score.false_alarms) for score in scores) / len(scores)
+    told = []
+    if delays:
+        told.append(f"{_delay(percentile(delays, 0.5))}; {_delay(max(delays))}")
+    if alarms or not delays:
+        told.append(f"{alarms:g} false alarm(s)")
+    return ", ".join(told)
+
+
+def reference_over(case: Case, phase: float) -> Outcome:
+    """The reference's rules over a recorded engine: what it sees is what the trace was told."""
+    turns: list[Turn] = []
+    canaries = 0
+    for engine in case.engines:
+        name, at = str(engine.history.address), engine.history.registered.at
+        active = sorted(one.at for one in engine.told if isinstance(one, Progress))
+        events: list[tuple[float, bool]] = [(one, True) for one in active]
+        due = at + WAIT * (1 - phase)
+        while due < case.until:
+            last = max((one for one in active if one <= due), default=-inf)
+            if last + WAIT > due:
+                due = last + WAIT
+                continue
+            canaries += 1
+            answer = engine.answer(due)
+            out = due + TIMEOUT
+            passed = answer.at <= out and isinstance(answer.evidence(answer.at), CanaryPassed)
+            events.append((min(answer.at, out), passed))
+            due += WAIT
+        ready = False
+        for when, good in sorted(events):
+            if good is not ready and when <= case.until:
+                ready = good
+                turns.append(
+                    Turn(when, name, ready, Reason.CANARY if good else Reason.CANARY_TIMEOUT)
+                )
+    turns.sort()
+    timeline = Timeline(tuple((turn.at, turn.ready) for turn in turns))
+    return Outcome(tuple(turns), timeline, timeline, canaries, case.until, TIMEOUT)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def _seen(delays: Sequence[float]) -> str:
+    seen = [delay for delay in delays if not isinf(delay)]
+    if not delays:
+        return "none happened"
+    if not seen:
+        return f"never, of {len(delays)}"
+    figures = f"{_delay(percentile(seen, 0.5))}; {_delay(max(seen))}"
+    return figures if len(seen) == len(delays) else f"{len(seen)} of {len(delays)}: {figures}"
+
+
+def _delay(seconds: float) -> str:
+    return "never" if isinf(seconds) else f"{seconds:.1f} s"
+
+
+def _lines(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
+def _heading(*cells: str) -> list[str]:
+    return [_row(*cells), "|" + "---|" * len(cells)]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
