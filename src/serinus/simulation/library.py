@@ -106,6 +106,7 @@ class SimulatedEndpoint:
         self._written = self.target.standing
         health = self._endpoint.watched.health()
         record.turned(record.ready, at, good=health.ready, why=str(health.reason))
+        record.turned(record.whole, at, good=not health.degraded, why=", ".join(health.degraded))
         liveness = board.system.liveness((health,), board.readiness([health]), now=now)
         record.turned(record.live, at, good=liveness.live, why=str(liveness.reason))
         falls = board.system.falls_at((health,), now=now)
