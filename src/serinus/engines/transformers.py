@@ -1,9 +1,10 @@
 """`transformers serve`, asked by text. Names of 5.19 (recorded) and 5.23 (source).
 
 It has no metrics page: canaries alone can tell, and a canary behind a long generation is late
-without anything being wrong. `/health` says 200 while the generation thread is frozen; since 5.20
-it says 503 when the continuous-batching worker has died. Fields that it does not know are refused,
-and so are prompts of ids.
+without anything being wrong. `/health` says 200 while the generation thread is frozen; in 5.23 it
+says 503 once the continuous-batching worker has died. Fields that it does not know are refused, and
+so are prompts of ids. Without a cache of models its `/v1/models` is a 500 (5.23, seen): name the
+model by `--model` then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from serinus.engines.traits import Lie, Traits
 __all__ = ["TransformersEngine"]
 
 _TRAITS = Traits(
-    release="5.19 (recorded), 5.23 (source)",
+    release="5.19 and 5.23 (recorded)",
     counted="usage, which ends the stream in place of [DONE]: a token's text can be empty",
     work="it does not say",
     lies=(Lie("/health", "says 200 while the generation thread is frozen"),),

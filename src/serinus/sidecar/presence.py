@@ -159,8 +159,9 @@ class Presence:
         if page.status != 200:
             words = f"GET {path}: HTTP {page.status}"
             hint = "" if wanted else "; name the model by --model if this server has no list"
-            # 5xx is how some say that they are loading; 4xx is a server without a list.
-            return _Listing(wanted if page.status < 500 else None, words + hint)
+            # 503 is how some say that they are loading; 4xx is a server without a list, and 500
+            # one whose list is broken (transformers serve without a cache of models).
+            return _Listing(wanted if page.status <= 500 else None, words + hint)
         try:
             models = self._engine.read_models(page.body)
         except EngineError as error:
