@@ -280,7 +280,7 @@ async def test_without_an_alert_a_chunk_is_told_only_when_asked_for(account: Acc
     """The path of every chunk costs no call; the newest is told once."""
     await read(account.open("a", 2, "b"))
     assert account.told == []
-    assert account.traffic.progress() == Progress(102, flow=False)
+    assert account.traffic.progress() == Progress(102, flow=False, gap=2.0)
     assert account.traffic.progress() is None
 
 

@@ -15,7 +15,7 @@ from serinus.traces.lines import Item, as_line, payload_of
 from serinus.traces.values import Kind, fields_of, is_time, shifted
 from tests.traces.kinds import KINDS
 
-AMOUNTS = {"first_item", "total"}
+AMOUNTS = {"gap", "first_item", "total"}
 """Fields of evidence that are floats and no times; name a time so that `is_time` knows it."""
 
 

@@ -93,6 +93,8 @@ class Progress(NamedTuple):
     witness: Witness = Witness.TRAFFIC
     flow: bool = True
     """Whether it shows work in flight going on, and not only beginning (see Load.flow_at)."""
+    gap: float = 0.0
+    """The longest silence of work in flight, in seconds, since the last such word; 0: unknown."""
 
     def __str__(self) -> str:
         return f"progress seen by {self.witness}"
@@ -132,6 +134,8 @@ class CanaryPassed(NamedTuple):
     first_item: float
     total: float
     tokens: int = 1
+    flow: bool = True
+    """Whether it shows that work in flight goes on; one sent on top of it need not."""
 
     def __str__(self) -> str:
         return f"canary: first item after {self.first_item:.3f} s, done after {self.total:.3f} s"

@@ -1,9 +1,10 @@
 """What is due next for an endpoint: a question, a look at the clock, or nothing.
 
-A canary is sent when nothing else proves the endpoint; never inside a lease, and never on top of
-users' work unless the engine was said to be dead: a canary alone takes that back, and an engine
-that came back to a queue of users would be called dead for as long as they last. A suspicion is
-asked about at once. A look is needed where time alone changes a verdict.
+A canary is sent when nothing else proves the endpoint; never inside a lease. On top of users' work
+it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
+learned), or when the engine was said to be dead: a canary alone takes that back, and an engine that
+came back to a queue of users would be called dead for as long as they last. A suspicion is asked
+about at once. A look is needed where time alone changes a verdict.
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.
 
 
 def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
-    if not standing.canary or (standing.busy and standing.died is None):
+    if not standing.canary:
         return _NEVER
+    if standing.busy and standing.died is None:
+        doubted_at = standing.doubted_at(rules)
+        return _NEVER if doubted_at is None else doubted_at
     if standing.phase in _DEAF and not standing.verdict.ready:
         return _NEVER
     return max(_wanted(standing, rules, early), standing.lease_until)

@@ -11,10 +11,12 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from serinus.core.deadlines import Learned, Spread
 from serinus.core.evidence import Witness
 from serinus.core.hearing import Hearing, heard
 from serinus.core.history import Transition
 from serinus.core.own_state import OwnState
+from serinus.core.rules import Rules
 from serinus.core.status import Reason
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
 from serinus.core.verdict import Standing
@@ -119,6 +121,8 @@ def _endpoint(
     told["failing_checks"] = list(endpoint.failing)
     told["degraded"] = list(endpoint.degraded)
     told["flaws"] = dict(zip(endpoint.degraded, endpoint.flaws, strict=False))
+    if endpoint.configured is not None:
+        told["deadlines"] = _deadlines(endpoint.configured, endpoint.rules, endpoint.learned)
     if endpoint.standing.verdict.ready and not endpoint.ready:
         told["status"], told["reason"] = str(endpoint.status), str(endpoint.reason)
         told["would_change"] = endpoint.reason.remedy
@@ -128,6 +132,36 @@ def _endpoint(
     if notes := report.notes.get(str(endpoint.address)):
         told["notes"] = dict(notes)
     return told
+
+
+def _deadlines(configured: Rules, rules: Rules, learned: Learned) -> dict[str, Json]:
+    """Tell what is judged by, what the settings say, and what was seen; all in seconds."""
+    return {
+        "canary": {
+            "now": round(rules.deadline, 4),
+            "configured": configured.deadline,
+            **_spread(learned.canaries),
+        },
+        "silence": {
+            "now": round(rules.doubt or rules.stall, 4),
+            "configured": configured.stall,
+            **_spread(learned.gaps),
+        },
+        "on_top": {
+            "now": round(rules.on_top or rules.deadline, 4),
+            "longest": round(learned.on_top, 4),
+        },
+    }
+
+
+def _spread(times: Spread) -> dict[str, Json]:
+    if not times.samples:
+        return {"samples": 0, "typical": None, "longest": None}
+    return {
+        "samples": times.samples,
+        "typical": round(times.typical, 4),
+        "longest": round(times.longest, 4),
+    }
 
 
 def _degraded(endpoints: tuple[EndpointHealth, ...], most: int) -> Iterator[str]:

@@ -24,6 +24,10 @@ class Rules(NamedTuple):
     """Proofs in a row that turn it ready again."""
     jitter: float = 0.1
     """Share of the wait by which a canary may come earlier."""
+    doubt: float = 0.0
+    """Silence of a busy endpoint after which one canary is sent on top of its work. 0: never."""
+    on_top: float = 0.0
+    """Time for that canary; if it too stays silent, the work is stalled before `stall` is over."""
     excuse: float = 30.0
     """How long trouble of our own may go on before an endpoint that it hides is not ready."""
 

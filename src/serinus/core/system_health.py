@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from serinus.core.address import EndpointAddress
+from serinus.core.deadlines import Learned
 from serinus.core.evidence import EngineDied
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus, LiveReason, Reason, Rule
@@ -54,6 +55,9 @@ class EndpointHealth(NamedTuple):
     """In the order of `degraded`: what each word comes to, for people."""
     strict: bool = False
     """Whether an endpoint that is degraded is not ready."""
+    configured: Rules | None = None
+    """What `rules` were before anything was learned; None where nothing is."""
+    learned: Learned = Learned()
 
     @property
     def ready(self) -> bool:

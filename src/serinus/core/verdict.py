@@ -11,7 +11,8 @@ next one; its `verdict` is the first line of this table that applies:
 | 4    | failed canaries in a row reached the threshold         | not ready: the last fault        |
 | 5    | trouble of our own has outlasted what it may excuse    | not ready, blind                 |
 | 6    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
-| 7    | work in flight, no flow for longer than the stall      | not ready, stalled               |
+| 7    | work in flight, no flow for longer than the stall, or  | not ready, stalled               |
+|      | than the doubt and no answer to a canary on top of it  |                                  |
 | 8    | otherwise                                              | ready: canary or traffic         |
 
 What keeps busy from being taken for dead: a canary that timed out, or whose handler would not end,
@@ -70,6 +71,8 @@ _PHASE_REASONS = {
     Phase.NO_MODEL: Reason.NO_MODEL,
     Phase.FIRST_TOKEN: Reason.FIRST_TOKEN,
 }
+_ALMOST = 0.9
+"""A question may be sent a little before it is due."""
 _SILENCES = (CanaryFault.TIMEOUT, CanaryFault.STUCK)
 
 
@@ -113,6 +116,8 @@ class Standing(NamedTuple):
     """Since when silence has been proven; None while it is not."""
     died: EngineDied | None = None
     phase: Phase | None = None
+    unanswered: bool = False
+    """Work stands still, and a canary on top of it got no answer."""
     lease_until: float = float("-inf")
     suspect: bool = False
     """A question is owed: a user's request failed on our side, a canary's outcome was lost, or the
@@ -159,13 +164,32 @@ class Standing(NamedTuple):
         """When the work in flight will count as stalled; None when there is none."""
         if not (self.canary and self.busy):
             return None
-        return self._silence_counts_from(self.flow_at, rules) + rules.stall
+        budget = rules.doubt if self.unanswered and rules.doubt else rules.stall
+        return self._silence_counts_from(self.flow_at, rules) + min(budget, rules.stall)
+
+    def doubted_at(self, rules: Rules) -> float | None:
+        """When a canary is due on top of work that stands still; None when it is not."""
+        if not (rules.doubt and self.canary and self.busy and self.verdict.ready):
+            return None
+        if self.unanswered:
+            return None
+        since = self._silence_counts_from(self.flow_at, rules)
+        asked = float("-inf") if self.asked_at is None else self.asked_at
+        again = asked + max(rules.wait, rules.doubt) if asked >= since else since
+        return max(since + rules.doubt, again)
 
     def hangs_at(self, rules: Rules) -> float | None:
-        """When a proven hang will have used up its budget; None when nothing hangs."""
+        """When a proven hang will have used up its budget; None when nothing hangs.
+
+        What was learned may turn readiness early, and never liveness: work that stands still
+        begins to use it up when the configured stall budget is over.
+        """
         if self.hung_since is None:
             return None
-        return self._silence_counts_from(self.hung_since, rules) + rules.hang
+        hung = self.hung_since
+        if self.verdict.reason is Reason.STALLED:
+            hung = max(hung, self._silence_counts_from(self.flow_at, rules) + rules.stall)
+        return self._silence_counts_from(hung, rules) + rules.hang
 
     def _silence_counts_from(self, since: float, rules: Rules) -> float:
         """When silence begins to count: neither a lease nor trouble of our own is part of it."""
@@ -196,14 +220,14 @@ class Standing(NamedTuple):
     def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
         match evidence:
             case CanaryPassed():
-                return self._proven(evidence.at, rules, by_canary=True, flow=True)
+                return self._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
             case Progress():
                 proven = self._proven(evidence.at, rules, by_canary=False, flow=evidence.flow)
                 return proven._replace(progress_at=evidence.at)
             case Load():
                 return self._loaded(evidence)
             case CanaryFailed():
-                return self._failed(evidence)
+                return self._failed(evidence, rules)
             case RequestFailed():
                 blamed = evidence.fault is not RequestFault.CLIENT
                 return self._replace(suspect=self.suspect or blamed)
@@ -234,6 +258,7 @@ class Standing(NamedTuple):
             proven_by_canary=by_canary,
             asked_at=at if by_canary else self.asked_at,
             flow_at=max(self.flow_at, at if flow else self._unseen_until(rules)),
+            unanswered=False,
             hung_since=None,
             blind_since=None,
             died=None if by_canary else self.died,
@@ -242,7 +267,9 @@ class Standing(NamedTuple):
         )
 
     def _flowed(self, at: float) -> Standing:
-        return self._replace(flow_at=max(self.flow_at, at))
+        if at <= self.flow_at:
+            return self
+        return self._replace(flow_at=at, unanswered=False)
 
     def _loaded(self, load: Load) -> Standing:
         if load.pending is None:
@@ -257,16 +284,23 @@ class Standing(NamedTuple):
         ill = heard.well is False
         return self._replace(ill=ill, suspect=self.suspect or (ill and not self.ill))
 
-    def _failed(self, failed: CanaryFailed) -> Standing:
+    def _failed(self, failed: CanaryFailed, rules: Rules) -> Standing:
         asked = self._replace(asked_at=failed.at, suspect=False)
         if self.progress_at is not None and self.progress_at >= failed.sent:
             return asked._replace(canary_faults=self.canary_faults + 1)
         excused = self.busy or self.leased(failed.sent) or self.leased(failed.at)
         if excused and failed.fault in _SILENCES:
-            return asked
+            return asked._replace(unanswered=self._in_doubt(failed, rules))
         return asked._replace(
             failures=self.failures + 1, successes=0, fault=failed, phase=None, blind_since=None
         )
+
+    def _in_doubt(self, failed: CanaryFailed, rules: Rules) -> bool:
+        """Whether the work stood still already when an unanswered canary was sent on top of it."""
+        if self.unanswered or not (self.busy and rules.doubt):
+            return self.unanswered
+        stood_still = failed.sent - self._silence_counts_from(self.flow_at, rules)
+        return stood_still >= rules.doubt * _ALMOST
 
     def _blinded(self, blinded: Blinded, rules: Rules) -> Standing:
         """Trouble goes on if no more than what it may excuse lies between it and the last one.

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serinus.core.address import EndpointAddress
+from serinus.core.deadlines import Limits
 from serinus.core.evidence import CanaryFailed, EngineDied, Evidence, Heard, Lease, Registered
 from serinus.core.hearing import heard
 from serinus.core.history import History, Transition
@@ -27,7 +28,7 @@ from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.settings import Settings
 
-__all__ = ["Board", "Watched", "rules_of"]
+__all__ = ["Board", "Watched", "limits_of", "rules_of"]
 
 logger = logging.getLogger("serinus")
 
@@ -59,6 +60,8 @@ class Watched:
             degraded=tuple(word for word, _ in flaws),
             flaws=tuple(told for _, told in flaws),
             strict=self.strict,
+            configured=None if target.limits is None else target.configured,
+            learned=target.learned,
         )
 
 
@@ -92,6 +95,7 @@ class Board:
         self.outage: Callable[[], Outage | None] = lambda: None
         """Whether all engines are silent at once; who speaks to several of them says so."""
         self._rules = rules_of(settings)
+        self._limits = limits_of(settings)
         config = HealthCheckConfig(
             concurrency=settings.canary_concurrency,
             cancel_grace=settings.canary_cancel_grace,
@@ -140,6 +144,7 @@ class Board:
             look=look,
             alerted=alerted,
             excuse=excuse,
+            limits=self._limits,
         )
         policy = degraded_policy if degraded_policy is not None else self.settings.degraded_policy
         strict = policy == "notready"
@@ -377,6 +382,20 @@ class Board:
             heard(target.standing, target.rules, now=at),
         )
         self.changed()
+
+
+def limits_of(settings: Settings) -> Limits | None:
+    """Return what the settings allow to be learned; None if nothing is to be."""
+    if not settings.adaptive:
+        return None
+    return Limits.of(
+        settings.adaptive_sensitivity,
+        deadline_floor=settings.adaptive_deadline_floor,
+        deadline_ceiling=settings.adaptive_deadline_ceiling
+        or settings.health_check_request_timeout,
+        stall_floor=settings.adaptive_stall_floor,
+        stall_ceiling=settings.adaptive_stall_ceiling or settings.health_check_busy_stall,
+    )
 
 
 def rules_of(settings: Settings) -> Rules:

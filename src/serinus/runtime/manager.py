@@ -147,7 +147,8 @@ class HealthCheckManager:
         standing, rules, observe = target.standing, target.rules, self._observe
         before, hung_since, died = standing.verdict, standing.hung_since, standing.died
         for evidence in told:
-            standing = standing.after(evidence, rules)
+            was, standing = standing, standing.after(evidence, rules)
+            target.learn(evidence, was, standing)
             if observe is not None:
                 observe(target, evidence)
         target.standing = standing
@@ -220,11 +221,13 @@ class HealthCheckManager:
 
     def _send(self, target: HealthCheckTarget) -> None:
         loop, now = asyncio.get_running_loop(), self._clock()
+        rules = target.rules
+        seconds = max(rules.on_top if target.standing.busy else 0.0, rules.deadline)
         run = Run(sent=now, lost_before=self.watch.lost, asleep_before=self.watch.asleep)
         target.run = run
         target.counts.sent += 1
         self._in_flight.add(run)
-        run.timer = loop.call_later(target.rules.deadline, self._out_of_time, target, run)
+        run.timer = loop.call_later(seconds, self._out_of_time, target, run)
         run.task = loop.create_task(self._ask(target, run), name=f"canary {target.name}")
         run.task.add_done_callback(lambda task: self._ended(target, run, task))
 
@@ -241,6 +244,7 @@ class HealthCheckManager:
     def _settle(self, target: HealthCheckTarget, run: Run, answer: tuple[Evidence, ...]) -> None:
         """Fold an outcome, after what traffic has shown since the canary was sent."""
         run.over = True
+        run.late = self.watch.lost - run.lost_before
         now = self._clock()
         outcome = self._weighed(target, run, answer)
         conclusive = self._count(target, outcome)

@@ -137,6 +137,7 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "1 for each thing that is off while the endpoint serves; none where nothing is.",
         [(_with(address, what=word), 1) for address, one, _ in named for word in sorted(one.flaws)],
     )
+    _deadlines(text, named)
     text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))
     text.counter(
         "serinus_canary_seconds_total",
@@ -147,6 +148,34 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "serinus_canary_faults_total",
         "Canaries that failed while real output came: the payload is wrong.",
         [(labels(address), one.target.standing.canary_faults) for address, one, _ in named],
+    )
+
+
+def _deadlines(text: Exposition, named: list[tuple[dict[str, str], Watched, Any]]) -> None:
+    text.gauge(
+        "serinus_endpoint_canary_deadline_seconds",
+        "The time that a canary has, learned or configured.",
+        [(labels(address), one.target.rules.deadline) for address, one, _ in named],
+    )
+    text.gauge(
+        "serinus_endpoint_silence_seconds",
+        "Silence of work in flight that is doubted, or where none is learned, stalled.",
+        [
+            (labels(address), one.target.rules.doubt or one.target.rules.stall)
+            for address, one, _ in named
+        ],
+    )
+    text.gauge(
+        "serinus_endpoint_learned_samples",
+        "Times that the deadlines are learned from.",
+        [
+            (_with(address, of=kind), times.samples)
+            for address, one, _ in named
+            for kind, times in (
+                ("canaries", one.target.learned.canaries),
+                ("gaps", one.target.learned.gaps),
+            )
+        ],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import Evidence, Progress, RequestFailed
+from serinus.core.evidence import CanaryPassed, Evidence, Progress, RequestFailed
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.canary import ask_handler
 from serinus.runtime.context import Context
@@ -69,7 +69,13 @@ class Served:
         return self._handler(request, context) if self._takes_context else self._handler(request)
 
     async def _ask(self) -> Answer:
-        return await ask_handler(self._answer, self._payload or {}, self._board.clock)
+        on_top = self.watched.target.standing.busy
+        answer = await ask_handler(self._answer, self._payload or {}, self._board.clock)
+        if not on_top:
+            return answer
+        return tuple(  # it says nothing of the work that it was sent on top of
+            one._replace(flow=False) if isinstance(one, CanaryPassed) else one for one in answer
+        )
 
     def _look(self, now: float) -> tuple[Evidence, ...]:
         load = self.traffic.load(now, before=self.watched.target.standing.pending)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
+from serinus.core.deadlines import Learned, Limits, tuned
 from serinus.core.evidence import CanaryFailed, Evidence, Registered
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
@@ -20,13 +21,15 @@ that is closed) brings that instead, as Load or Loading, and no canary is counte
 class Run:
     """One canary in flight: its task, its timer, and whether its outcome is known."""
 
-    __slots__ = ("asleep_before", "lost_before", "over", "sent", "task", "timer")
+    __slots__ = ("asleep_before", "late", "lost_before", "over", "sent", "task", "timer")
 
     def __init__(self, *, sent: float, lost_before: float, asleep_before: float) -> None:
         self.sent = sent
         self.lost_before = lost_before
         self.asleep_before = asleep_before
         self.over = False
+        self.late = 0.0
+        """By how many seconds our own loop was late while it was in flight."""
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -51,14 +54,20 @@ class HealthCheckTarget:
     canary too. `look` returns what traffic has shown since the last look, its Load first (it says
     how silent the work is, by which the rest is judged), and never blocks. `excuse` says why a
     failed canary may be no fault of the endpoint's, and is empty if it is.
+
+    `rules` are what it is judged by: those `configured` and, within the `limits` that a user sets,
+    what was `learned` of it. Without limits nothing is learned.
     """
 
     __slots__ = (
         "alerted",
         "ask",
+        "configured",
         "counts",
         "due_at",
         "excuse",
+        "learned",
+        "limits",
         "look",
         "name",
         "registered",
@@ -77,8 +86,13 @@ class HealthCheckTarget:
         look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
         alerted: Callable[[bool], None] = lambda _alert: None,
         excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
+        limits: Limits | None = None,
+        learned: Learned | None = None,
     ) -> None:
         self.name = name
+        self.configured = rules
+        self.limits = limits
+        self.learned = learned if learned is not None else Learned()
         self.rules = rules
         self.registered = registered
         self.standing = Standing.of(registered)
@@ -89,6 +103,16 @@ class HealthCheckTarget:
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None
+
+    def learn(self, evidence: Evidence, before: Standing, after: Standing) -> None:
+        """Learn from a piece of evidence; the next one is judged by it."""
+        if self.limits is None:
+            return
+        late = 0.0 if self.run is None else self.run.late
+        learned = self.learned.after(evidence, before, after, self.limits, late=late)
+        if learned is not self.learned:
+            self.learned = learned
+            self.rules = tuned(self.configured, learned, self.limits)
 
     def __repr__(self) -> str:
         return f"<target {self.name}: {self.standing.verdict.reason}>"

@@ -47,6 +47,7 @@ class Traffic:
         "started",
         "told_at",
         "waiting_since",
+        "widest",
         "witness",
     )
 
@@ -64,6 +65,8 @@ class Traffic:
         self.first_at = _NOT_YET
         self.flow_at = _NOT_YET
         self.told_at = _NOT_YET
+        self.widest = 0.0
+        """The longest silence since `progress` was told last, in seconds."""
         self.chunks = 0
         self.started = 0
         self.finished = 0
@@ -83,7 +86,8 @@ class Traffic:
         if seen_at <= self.told_at:
             return None
         self.told_at = seen_at
-        return Progress(seen_at, flow=False)
+        gap, self.widest = self.widest, 0.0
+        return Progress(seen_at, flow=False, gap=gap)
 
     def load(self, now: float, *, before: int | None = None) -> Load | None:
         """Return the work in flight: streams whose handler owes the next chunk.
@@ -144,6 +148,11 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                 traffic.idle_since = now
             if (item.__class__ is dict and plain(item)) or not looks_bad(item):
                 if good:
+                    silent = traffic.waiting_since
+                    if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
+                        silent = traffic.flow_at
+                    if now - silent > traffic.widest:  # noqa: PLR1730 - as above
+                        traffic.widest = now - silent
                     traffic.flow_at = now
                 else:
                     traffic.first_at = now

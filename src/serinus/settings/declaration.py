@@ -194,6 +194,46 @@ class Declaration:
         "The time the handler of a cancelled canary has to end before it is reported.",
     )
 
+    # Deadlines that follow the machine
+
+    adaptive: bool = setting(
+        default=True,
+        kind=Truth(),
+        group=Group.LEARNING,
+        meaning="Whether deadlines follow what is observed of each endpoint. Without, those "
+        "configured hold at all times.",
+    )
+    adaptive_sensitivity: float = setting(
+        8.0,
+        Fraction(1, 100),
+        Group.LEARNING,
+        "How surprising a silence must be: φ, where one in 10^φ good answers would be later.",
+    )
+    adaptive_deadline_floor: float = setting(
+        0.5,
+        MOMENT,
+        Group.LEARNING,
+        "The shortest deadline of a canary that is learned.",
+    )
+    adaptive_deadline_ceiling: float = setting(
+        0.0,
+        SPAN,
+        Group.LEARNING,
+        "The longest deadline of a canary that is learned. 0: the one configured.",
+    )
+    adaptive_stall_floor: float = setting(
+        2.0,
+        MOMENT,
+        Group.LEARNING,
+        "The shortest silence of a busy endpoint after which a canary is sent on top of its work.",
+    )
+    adaptive_stall_ceiling: float = setting(
+        0.0,
+        SPAN,
+        Group.LEARNING,
+        "The longest such silence that is learned. 0: the stall budget.",
+    )
+
     # Liveness
 
     live_mode: Literal["serinus", "dynamo"] = setting(

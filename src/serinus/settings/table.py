@@ -23,6 +23,7 @@ class Group(StrEnum):
     PORT = "The status port"
     READINESS = "Readiness"
     CANARIES = "Canaries"
+    LEARNING = "Deadlines that follow the machine"
     LIVENESS = "Liveness"
     ENGINE = "The engine's own health"
     DRAINING = "Draining and pauses"

@@ -17,6 +17,7 @@ from serinus.core.evidence import (
     Blinded,
     CanaryFailed,
     CanaryFault,
+    CanaryPassed,
     CanaryUnknown,
     Evidence,
     Lease,
@@ -29,6 +30,7 @@ from serinus.core.evidence import (
 )
 from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
+from serinus.runtime.agenda import SLACK
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.target import Answer
 from serinus.sidecar.asker import Asker, outcome_of_trouble
@@ -263,11 +265,18 @@ class EngineWatch:
                 return self._not_yet()
             if self.presence.life.stage is not Stage.DEAD and self.scraper.has_page():
                 seen = await self._scrape(self._judged.rules.deadline * _LOOK_SHARE)
-                if seen is not None and (seen.pending or seen.progress):
+                users = seen is not None and (seen.pending or seen.progress)
+                if seen is not None and users and not self._in_doubt():
                     return (Load(self._clock(), seen.pending, witness=Witness.COUNTERS),)
                 if not self.presence.askable() or self.presence.life.closed:
                     return self._not_yet()
             return await self._put_question()
+
+    def _in_doubt(self) -> bool:
+        """Whether users' work has stood still for so long that it is asked about, on top of it."""
+        judged = self._judged
+        doubted_at = judged.standing.doubted_at(judged.rules)
+        return doubted_at is not None and doubted_at <= self._clock() + SLACK
 
     def _not_yet(self) -> Answer:
         """Say that nobody would have heard a canary."""
@@ -280,14 +289,15 @@ class EngineWatch:
         model = self.presence.model
         if model is None:
             return self._not_yet()
+        on_top = self._judged.standing.busy
         late = asyncio.get_running_loop().call_later(
             self._judged.rules.deadline / 2, self._keeps_silent
         )
         sent = self._clock()
         try:
-            exchange = await self._asker.ask(model)
+            exchange = await self._asker.ask(model, on_top=on_top)
             if unknown_model(exchange) and (other := await self._another_model(model)):
-                exchange = await self._asker.ask(other)
+                exchange = await self._asker.ask(other, on_top=on_top)
         except ContactError as error:
             await self.presence.lost(error)
             if not self.presence.askable():
@@ -298,7 +308,16 @@ class EngineWatch:
         failure = exchange.answer.failure
         if failure and (failure.unsupported or failure.fault is CanaryFault.WRONG_SHAPE):
             self._another()
-        return self._weighing.answer(exchange)
+        answer = self._weighing.answer(exchange)
+        return answer if not on_top else tuple(map(self._beside_work, answer))
+
+    def _beside_work(self, outcome: Evidence) -> Evidence:
+        """An answer beside users' work says nothing of it, unless no counter could show more."""
+        page = self.scraper.last
+        steady = page is not None and page.steady and not self.scraper.trouble
+        if isinstance(outcome, CanaryPassed) and steady:
+            return outcome._replace(flow=False)
+        return outcome
 
     def _keeps_silent(self) -> None:
         """Look at what the metrics say now, and whether the others keep silent too."""

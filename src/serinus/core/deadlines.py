@@ -1,0 +1,254 @@
+"""Deadlines that follow the machine: what was observed of one endpoint, and the budgets it gives.
+
+After N. Hayashibara, X. Défago, R. Yared and T. Katayama, "The φ Accrual Failure Detector" (SRDS
+2004): with F the distribution of the times observed, a silence of t seconds has
+
+    φ(t) = -log10(1 - F(t))
+
+and a budget is the silence at which φ reaches the sensitivity: at φ = 8 one in 10⁸ good answers
+would be later, if the past is a guide. What is different here:
+
+- The times are of *tokens* (canaries' answers; gaps between progress of work in flight), not of a
+  heartbeat, which a hung engine goes on sending.
+- F is lognormal: times cannot be negative, and are spread by ratios (a batch twice as large), not
+  by seconds. The mean and the variance of the logarithm decay exponentially, so that a handful of
+  numbers is all that is kept, and a lasting change of speed is followed.
+- The spread has a least value, by which even an engine of clockwork may become slower without
+  being accused, and the longest time of late has a word: no budget is below a multiple of it.
+- Every budget has a floor and a ceiling that the user sets.
+- A budget for work in flight accuses nobody. It asks one canary on top of the work; only if that
+  too stays silent does the work count as stalled (see `verdict`).
+
+What teaches: answers to canaries while the endpoint is ready and idle, and gaps while it is ready
+and busy. What does not: anything of an endpoint that is not ready, suspected, dead, in a lease, or
+hidden by trouble of our own; canaries that timed out (their time is not known); and after any of
+these, the first few words. Times beyond what was learned, seen once, are an outage's tail for all
+we know. Seen twice running they are what the engine is like now, and are learned.
+"""
+
+from __future__ import annotations
+
+from math import ceil, erfc, exp, log, log10, sqrt
+from typing import NamedTuple
+
+from serinus.core.evidence import CanaryPassed, Evidence, Progress, Witness
+from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
+
+__all__ = ["Learned", "Limits", "Spread", "phi", "tuned"]
+
+_ENOUGH_CANARIES = 16
+"""Answers before the deadline is the learned one."""
+_ENOUGH_GAPS = 64
+"""Words on gaps before the first question on top of work."""
+_CONVALESCENCE = 4
+"""Good words that an endpoint owes after any trouble before its times count again."""
+_SHORTEST = 0.0001
+"""Seconds; no time is taken for shorter."""
+_SPREAD_OF_CANARIES = 0.41
+"""The least spread: at φ = 8, an engine may always become ten times slower."""
+_SPREAD_OF_GAPS = 0.2
+"""The same for gaps, of which each is the longest of many: three times."""
+_WINDOW = 64
+"""Samples after which an older one weighs less than 1/e."""
+_LONGEST_CANARIES = 2.0
+_LONGEST_GAPS = 3.0
+"""No budget is below this many times the longest time of late."""
+_FADING = 1 - 1 / 4096
+"""What is left of the longest time with each sample after it."""
+_GRID = log(1.1)
+"""Budgets move in steps of a tenth: they are for people too."""
+
+
+class Limits(NamedTuple):
+    """What a user allows. `z`: by how many spreads the sensitivity lies above the mean.
+
+    All others are seconds; a floor above its ceiling is the ceiling.
+    """
+
+    z: float
+    deadline_floor: float
+    deadline_ceiling: float
+    stall_floor: float
+    stall_ceiling: float
+
+    @classmethod
+    def of(
+        cls,
+        sensitivity: float,
+        *,
+        deadline_floor: float,
+        deadline_ceiling: float,
+        stall_floor: float,
+        stall_ceiling: float,
+    ) -> Limits:
+        """Return the limits for a sensitivity that is given as φ."""
+        return cls(
+            _z(sensitivity),
+            min(deadline_floor, deadline_ceiling),
+            deadline_ceiling,
+            min(stall_floor, stall_ceiling),
+            stall_ceiling,
+        )
+
+
+class Spread(NamedTuple):
+    """The times of one kind: their logarithm's mean and variance, how many, the longest of late."""
+
+    samples: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+    longest: float = 0.0
+
+    def after(self, seconds: float) -> Spread:
+        """Take one more time."""
+        at = log(max(seconds, _SHORTEST))
+        share = 1 / min(self.samples + 1, _WINDOW)
+        off = at - self.mean
+        return Spread(
+            self.samples + 1,
+            self.mean + share * off,
+            (1 - share) * (self.variance + share * off * off),
+            max(seconds, self.longest * _FADING),
+        )
+
+    @property
+    def typical(self) -> float:
+        """The middle one of the times, in seconds."""
+        return exp(self.mean)
+
+    def budget(self, z: float, *, least_spread: float, longest: float) -> float:
+        """Return the silence, in seconds, that is `z` spreads beyond what is typical.
+
+        At least `longest` times the longest time of late.
+        """
+        spread = max(sqrt(self.variance), least_spread)
+        seconds = max(exp(min(self.mean + z * spread, 50.0)), longest * self.longest)
+        return exp(ceil(log(max(seconds, _SHORTEST)) / _GRID) * _GRID)
+
+
+class Learned(NamedTuple):
+    """All that is kept of one endpoint's times, in seconds."""
+
+    canaries: Spread = Spread()
+    gaps: Spread = Spread()
+    on_top: float = 0.0
+    """The longest time of late of a canary on top of work."""
+    owed: int = _CONVALESCENCE
+    """Good words until times count again."""
+    slow_canary: float = 0.0
+    """An answer later than the learned deadline; the next such one makes it the engine's own."""
+    slow_gap: float = 0.0
+    """The same of a gap that a canary on top did not explain."""
+
+    def after(
+        self, evidence: Evidence, before: Standing, after: Standing, limits: Limits, *, late: float
+    ) -> Learned:
+        """Learn from evidence that turned the standing `before` into the one `after`.
+
+        `late` is by how many seconds our own loop was late meanwhile.
+        """
+        if isinstance(evidence, CanaryPassed):
+            return self._passed(evidence, before, limits, late)
+        if isinstance(evidence, Progress):
+            return self._progressed(evidence, before, limits)
+        if after.verdict.ready or self.owed == _CONVALESCENCE:
+            return self
+        return self._replace(owed=_CONVALESCENCE)
+
+    def _well(self, before: Standing, at: float) -> bool:
+        """Whether nothing was wrong that a time could be the trace of."""
+        clear = before.blind_since is None and not before.leased(at)
+        return before.verdict.ready and not before.suspected and clear
+
+    def _passed(
+        self, passed: CanaryPassed, before: Standing, limits: Limits, late: float
+    ) -> Learned:
+        total = passed.total
+        if before.leased(passed.at - total) or before.blind_since is not None or late > total / 10:
+            return self
+        if before.busy:
+            longest = max(total, self.on_top * _FADING)
+            return self._replace(on_top=longest) if before.verdict.ready else self
+        if self.canaries.samples >= _ENOUGH_CANARIES and total > self.deadline(limits):
+            return self._slow(total)
+        if not self._well(before, passed.at):
+            return self
+        told = self._replace(slow_canary=0.0)
+        if self.owed:
+            return told._replace(owed=self.owed - 1)
+        return told._replace(canaries=self.canaries.after(total))
+
+    def _slow(self, total: float) -> Learned:
+        """Keep an answer that is later than any that was learned, and learn from the second."""
+        if not self.slow_canary:
+            return self._replace(slow_canary=total)
+        learned = self.canaries.after(self.slow_canary).after(total)
+        return self._replace(canaries=learned, slow_canary=0.0)
+
+    def _progressed(self, progress: Progress, before: Standing, limits: Limits) -> Learned:
+        gap = progress.gap
+        if before.busy and (before.unanswered or progress.witness is Witness.COUNTERS):
+            gap = progress.at - before.flow_at
+        if not gap or gap >= limits.stall_ceiling:
+            return self
+        if before.unanswered:
+            return self._slower(gap)
+        explained = before.asked_at is not None and before.asked_at > progress.at - gap
+        if explained or not self._well(before, progress.at) or before.leased(progress.at - gap):
+            return self
+        if self.owed:
+            return self._replace(owed=self.owed - 1)
+        return self._replace(gaps=self.gaps.after(gap))
+
+    def _slower(self, gap: float) -> Learned:
+        """Keep a gap for which the work was called stalled, and learn from the second."""
+        if gap > self.slow_gap * 2 or not self.slow_gap:
+            return self._replace(slow_gap=gap)
+        longest = max(gap, self.slow_gap, self.gaps.longest)
+        return self._replace(gaps=self.gaps._replace(longest=longest), slow_gap=0.0)
+
+    def deadline(self, limits: Limits) -> float:
+        """Return the time for a canary, in seconds."""
+        seconds = self.canaries.budget(
+            limits.z, least_spread=_SPREAD_OF_CANARIES, longest=_LONGEST_CANARIES
+        )
+        return min(max(seconds, limits.deadline_floor), limits.deadline_ceiling)
+
+    def doubt(self, limits: Limits) -> float:
+        """Return the silence of work in flight after which a canary is asked on top, in seconds."""
+        seconds = self.gaps.budget(limits.z, least_spread=_SPREAD_OF_GAPS, longest=_LONGEST_GAPS)
+        return min(max(seconds, limits.stall_floor), limits.stall_ceiling)
+
+
+def tuned(configured: Rules, learned: Learned, limits: Limits) -> Rules:
+    """Return the rules to judge by: those configured, and what was learned where that is enough."""
+    if learned.owed:
+        return configured
+    known, deadline = learned.canaries.samples >= _ENOUGH_CANARIES, configured.deadline
+    if known:
+        deadline = learned.deadline(limits)
+    doubt = learned.doubt(limits) if learned.gaps.samples >= _ENOUGH_GAPS else configured.stall
+    if doubt >= configured.stall:
+        return configured._replace(deadline=deadline)
+    on_top = max(configured.deadline, deadline)
+    if known:
+        on_top = min(2 * max(deadline, learned.on_top), on_top)
+    return configured._replace(deadline=deadline, doubt=doubt, on_top=on_top)
+
+
+def phi(spread: Spread, seconds: float, *, least_spread: float) -> float:
+    """Return φ of a silence: how surprising it is after the times that were observed."""
+    deviation = max(sqrt(spread.variance), least_spread)
+    tail = erfc((log(max(seconds, _SHORTEST)) - spread.mean) / deviation / sqrt(2)) / 2
+    return -log10(max(tail, 1e-300))
+
+
+def _z(sensitivity: float) -> float:
+    """Return the z at which the normal distribution's φ is `sensitivity`, by bisection."""
+    low, high = -40.0, 40.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = erfc(middle / sqrt(2)) / 2
+        low, high = (middle, high) if -log10(max(tail, 1e-300)) < sensitivity else (low, middle)
+    return high
