@@ -205,7 +205,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_is_due_is_a_time_and_never_a_nuisance(self) -> None:
-        """Never NaN; no canary before its lease's end, unwanted, or on top of a living's work."""
+        """Never NaN; no canary before its lease's end, unwanted, or on top of work that goes on."""
         for early in (0.0, 0.3, 1.0):
             due = next_due(self.standing, self.by, now=self.at, early=early)
             assert not math.isnan(due.at)
@@ -213,7 +213,9 @@ class Life(RuleBasedStateMachine):
                 assert due.at > self.at
             elif due.at < math.inf:
                 assert self.standing.canary
-                assert not self.standing.busy or self.standing.died is not None
+                if self.standing.busy and self.standing.died is None:  # work is in doubt
+                    assert self.by.doubt > 0
+                    assert due.at >= self.standing.flow_at + self.by.doubt
                 assert not self.standing.leased(due.at)
 
     @invariant()
