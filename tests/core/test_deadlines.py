@@ -69,9 +69,9 @@ class Life:
         self.now += after + took
         self.see(CanaryFailed(self.now, self.now - took, CanaryFault.TIMEOUT))
 
-    def busy(self) -> None:
+    def busy(self, *, newcomers: bool | None = False) -> None:
         """Let work begin that an engine's page tells of."""
-        self.see(Load(self.now, 1, witness=Witness.COUNTERS))
+        self.see(Load(self.now, 1, witness=Witness.COUNTERS, newcomers=newcomers))
 
     def progress(self, gap: float) -> None:
         """Let the page show progress after a gap."""
@@ -320,3 +320,43 @@ def test_a_hang_of_work_is_seen_soon_once_learned() -> None:
     assert life.now - since <= 3.1
     assert life.standing.verdict.reason is Reason.STALLED
     assert life.standing.hangs_at(life.rules) == since + 60 + 60  # liveness has time
+
+
+def in_doubt(life: Life) -> Life:
+    """Let a canary on top of work that stands still get no answer."""
+    doubt = life.rules.doubt
+    sent, life.now = life.now + doubt, life.now + doubt + life.rules.on_top
+    life.see(CanaryFailed(life.now, sent, CanaryFault.TIMEOUT))
+    return life
+
+
+@pytest.mark.parametrize("newcomers", [True, None])
+def test_what_may_be_a_long_prompt_is_not_accused(newcomers: bool | None) -> None:
+    """Some engines read it to its end before they answer anybody; the stall budget judges."""
+    life = grown()
+    life.busy(newcomers=newcomers)
+    assert in_doubt(life).ready
+    life.see(Tick(life.standing.flow_at + 60))
+    assert life.standing.verdict.reason is Reason.STALLED
+
+
+def test_an_engine_that_answers_beside_a_long_prompt_is_believed_to_do_so_again() -> None:
+    """From then on, no answer is a hang; until it turns out not to be."""
+    life = grown()
+    life.busy(newcomers=True)
+    life.now += 5
+    life.see(CanaryPassed(life.now, 0.2, 0.2, flow=False))
+    assert life.rules.beside
+    life.progress(1)
+    in_doubt(life)
+    assert not life.ready
+    life.progress(1)
+    assert not life.learned.beside
+
+
+def test_an_answer_beside_work_that_goes_on_says_nothing_of_long_prompts() -> None:
+    """It was sent before the silence was one to wonder about."""
+    life = grown()
+    life.busy(newcomers=True)
+    life.passed(0.2, after=0.3)
+    assert not life.learned.beside

@@ -10,7 +10,7 @@ from serinus.replay.variants import RULES, as_variables, read_variant
 from serinus.runtime.board import rules_of
 from serinus.settings import TABLE, Settings, load
 
-LEARNED = {"doubt", "on_top"}
+LEARNED = {"beside", "doubt", "on_top"}
 """Rules that no setting gives."""
 
 

@@ -151,7 +151,7 @@ def test_an_account_begins_in_doubt_and_with_no_silence() -> None:
     account = Account()
     traffic = Traffic(account.clock, account.told.append)
     assert traffic.alert
-    assert traffic.load(100, before=None) == Load(100, 0, 100)
+    assert traffic.load(100, before=None) == Load(100, 0, 100, newcomers=False)
     assert traffic.progress() is None
 
 
@@ -376,7 +376,7 @@ async def test_streams_side_by_side_share_one_silence(account: Account) -> None:
     waiting = [asyncio.ensure_future(first_of(stream)) for stream in streams]
     await asyncio.sleep(0)
     clock.now += 20
-    assert account.load() == Load(120, 2, 100)
+    assert account.load() == Load(120, 2, 100, newcomers=False)
     gates[0].set()
     await waiting[0]
     assert account.load() == Load(120, 1, 120)
@@ -390,7 +390,7 @@ async def test_streams_side_by_side_share_one_silence(account: Account) -> None:
 async def test_a_rest_that_was_told_is_not_told_again(account: Account) -> None:
     """An idle endpoint costs no evidence."""
     assert account.traffic.load(100, before=0) is None
-    assert account.traffic.load(100, before=3) == Load(100, 0, 100)
+    assert account.traffic.load(100, before=3) == Load(100, 0, 100, newcomers=False)
     stream = account.open("a", FOREVER)
     await first_of(stream)
     assert account.traffic.load(100, before=0) is None
@@ -451,3 +451,26 @@ def test_an_engine_is_blamed_for_what_it_does_not_say_is_the_users() -> None:
     assert blame(TimeoutError()) is RequestFault.TIMEOUT
     assert blame(OSError()) is RequestFault.TRANSPORT
     assert blame(Exception()) is RequestFault.SERVER
+
+
+async def test_a_stream_without_a_first_item_may_be_why_all_are_silent(account: Account) -> None:
+    """If it was there when the silence began, or came a moment later; not if it came after that."""
+    going_on = account.open("a", "b", FOREVER)
+    assert [await anext(going_on), await anext(going_on)] == ["a", "b"]
+    waiting = asyncio.ensure_future(anext(going_on))
+    await asyncio.sleep(0)
+    account.clock.now += 1
+    assert account.load().newcomers is False
+    late = asyncio.ensure_future(anext(account.open(FOREVER)))
+    await asyncio.sleep(0)
+    assert account.load().newcomers is False
+    for one in (waiting, late):
+        one.cancel()
+    await asyncio.gather(waiting, late, return_exceptions=True)
+    assert account.traffic.expecting == {}
+    first = asyncio.ensure_future(anext(account.open(FOREVER)))
+    await asyncio.sleep(0)
+    account.clock.now += 20
+    assert account.load().newcomers is True
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)

@@ -56,6 +56,8 @@ _LONGEST_GAPS = 3.0
 """No budget is below this many times the longest time of late."""
 _FADING = 1 - 1 / 4096
 """What is left of the longest time with each sample after it."""
+_ALMOST = 0.9
+"""A question may be sent a little before it is due."""
 _GRID = log(1.1)
 """Budgets move in steps of a tenth: they are for people too."""
 
@@ -136,6 +138,8 @@ class Learned(NamedTuple):
     """The longest time of late of a canary on top of work."""
     owed: int = _CONVALESCENCE
     """Good words until times count again."""
+    beside: bool = False
+    """Whether a canary was answered beside what may have been a long prompt."""
     slow_canary: float = 0.0
     """An answer later than the learned deadline; the next such one makes it the engine's own."""
     slow_gap: float = 0.0
@@ -168,8 +172,12 @@ class Learned(NamedTuple):
         if before.leased(passed.at - total) or before.blind_since is not None or late > total / 10:
             return self
         if before.busy:
+            if not before.verdict.ready:
+                return self
+            silence = passed.at - total - before.flow_at
+            beside = before.newcomers is not False and silence >= self.doubt(limits) * _ALMOST
             longest = max(total, self.on_top * _FADING)
-            return self._replace(on_top=longest) if before.verdict.ready else self
+            return self._replace(on_top=longest, beside=self.beside or beside)
         if self.canaries.samples >= _ENOUGH_CANARIES and total > self.deadline(limits):
             return self._slow(total)
         if not self._well(before, passed.at):
@@ -193,7 +201,7 @@ class Learned(NamedTuple):
         if not gap or gap >= limits.stall_ceiling:
             return self
         if before.unanswered:
-            return self._slower(gap)
+            return self._slower(gap)._replace(beside=False)
         explained = before.asked_at is not None and before.asked_at > progress.at - gap
         if explained or not self._well(before, progress.at) or before.leased(progress.at - gap):
             return self
@@ -234,7 +242,7 @@ def tuned(configured: Rules, learned: Learned, limits: Limits) -> Rules:
     on_top = max(configured.deadline, deadline)
     if known:
         on_top = min(2 * max(deadline, learned.on_top), on_top)
-    return configured._replace(deadline=deadline, doubt=doubt, on_top=on_top)
+    return configured._replace(deadline=deadline, doubt=doubt, on_top=on_top, beside=learned.beside)
 
 
 def phi(spread: Spread, seconds: float, *, least_spread: float) -> float:

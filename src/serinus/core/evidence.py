@@ -111,6 +111,9 @@ class Load(NamedTuple):
     pending: int | None
     flow_at: float | None = None
     witness: Witness = Witness.TRAFFIC
+    newcomers: bool | None = None
+    """Whether work that has brought nothing yet was there when the silence began: reading a long
+    prompt looks like it. None when nobody can say."""
 
     def __str__(self) -> str:
         return "load unknown" if self.pending is None else f"{self.pending} in flight"

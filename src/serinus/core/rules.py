@@ -28,6 +28,8 @@ class Rules(NamedTuple):
     """Silence of a busy endpoint after which one canary is sent on top of its work. 0: never."""
     on_top: float = 0.0
     """Time for that canary; if it too stays silent, the work is stalled before `stall` is over."""
+    beside: bool = False
+    """Whether that canary is answered even beside a long prompt, as was seen of the engine."""
     excuse: float = 30.0
     """How long trouble of our own may go on before an endpoint that it hides is not ready."""
 

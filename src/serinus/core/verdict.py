@@ -116,6 +116,8 @@ class Standing(NamedTuple):
     """Since when silence has been proven; None while it is not."""
     died: EngineDied | None = None
     phase: Phase | None = None
+    newcomers: bool | None = None
+    """Whether work that stands still may be reading prompts (see Load)."""
     unanswered: bool = False
     """Work stands still, and a canary on top of it got no answer."""
     lease_until: float = float("-inf")
@@ -274,7 +276,7 @@ class Standing(NamedTuple):
     def _loaded(self, load: Load) -> Standing:
         if load.pending is None:
             return self
-        known = self._replace(pending=self.words.pending)
+        known = self._replace(pending=self.words.pending, newcomers=load.newcomers)
         if load.flow_at is not None:
             return known._flowed(load.flow_at)
         return known._flowed(load.at) if known.busy and not self.busy else known
@@ -296,9 +298,14 @@ class Standing(NamedTuple):
         )
 
     def _in_doubt(self, failed: CanaryFailed, rules: Rules) -> bool:
-        """Whether the work stood still already when an unanswered canary was sent on top of it."""
+        """Whether the work stood still already when an unanswered canary was sent on top of it.
+
+        That there may be a long prompt, which some engines read to its end first, excuses it.
+        """
         if self.unanswered or not (self.busy and rules.doubt):
             return self.unanswered
+        if self.newcomers is not False and not rules.beside:
+            return False
         stood_still = failed.sent - self._silence_counts_from(self.flow_at, rules)
         return stood_still >= rules.doubt * _ALMOST
 

@@ -66,6 +66,9 @@ class Traits:
     health_generates: bool = False
     """Whether that handler has the engine generate, which looks like users' work."""
     abort: Abort = field(default_factory=Abort)
+    chunked: bool = False
+    """Whether it reads long prompts in pieces, and answers a canary between two of them: then
+    silence is no long prompt. Where it is not known, that is found out by asking."""
     proves: bool = True
     """Whether a canary brings a token. Where nothing can be asked, the engine's own word is taken
     for an answer, and proves no more than it says."""

@@ -28,6 +28,7 @@ _TRAITS = Traits(
     counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
     work="running + waiting, as the scheduler last said",
     names=_NAMES,
+    chunked=True,  # the V1 engine always does, unless --no-enable-chunked-prefill
     lies=(
         Lie("vllm:num_requests_running", "and waiting stay at 0 while EngineCore is frozen"),
         Lie("/health", "says 200 while EngineCore or a worker is frozen"),

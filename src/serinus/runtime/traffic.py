@@ -24,6 +24,8 @@ __all__ = ["BUCKETS", "Traffic", "accounted", "blame"]
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the duration histogram, in seconds; the last bucket beyond is open."""
 
+_AT_ONCE = 0.25
+"""Seconds into a silence in which a stream may begin and still be what it is owed to."""
 _NOT_YET = float("-inf")
 
 
@@ -39,6 +41,7 @@ class Traffic:
         "duration_sum",
         "durations",
         "errors",
+        "expecting",
         "finished",
         "first_at",
         "flow_at",
@@ -67,6 +70,8 @@ class Traffic:
         self.told_at = _NOT_YET
         self.widest = 0.0
         """The longest silence since `progress` was told last, in seconds."""
+        self.expecting: dict[int, float] = {}
+        """When each stream began that has brought nothing yet, the oldest first."""
         self.chunks = 0
         self.started = 0
         self.finished = 0
@@ -97,7 +102,15 @@ class Traffic:
         """
         if before == 0 and not self.awaiting:
             return None
-        return Load(now, self.awaiting, max(self.flow_at, self.waiting_since))
+        silent_from = max(self.flow_at, self.waiting_since)
+        return Load(now, self.awaiting, silent_from, newcomers=self._newcomers(silent_from))
+
+    def _newcomers(self, silent_from: float) -> bool:
+        """Whether there may be a prompt being read, for which all others wait since then."""
+        oldest = next(iter(self.expecting.values()), None)
+        if oldest is None:
+            return False
+        return len(self.expecting) >= self.in_flight or oldest <= silent_from + _AT_ONCE
 
     def waits(self, now: float) -> None:
         """Count one more stream whose handler owes a chunk."""
@@ -136,7 +149,8 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
     good = 0
     waiting = True
     failure: Exception | None = None
-    traffic.started += 1
+    traffic.started = mine = traffic.started + 1
+    traffic.expecting[mine] = began
     traffic.in_flight += 1
     traffic.waits(began)
     try:
@@ -156,6 +170,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                     traffic.flow_at = now
                 else:
                     traffic.first_at = now
+                    traffic.expecting.pop(mine, None)
                 good += 1
                 if traffic.alert:
                     traffic.told_at = now
@@ -186,6 +201,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
             traffic.awaiting -= 1
             if not traffic.awaiting:
                 traffic.idle_since = now
+        traffic.expecting.pop(mine, None)
         traffic.in_flight -= 1
         if failure is not None:  # told when it is no longer in flight itself
             traffic.failed(blame(failure), f"{type(failure).__name__}: {excerpt(failure)}")

@@ -236,12 +236,16 @@ class EngineWatch:
     def _tell_load(self, at: float, pending: int | None) -> None:
         if pending != self._told:
             self._told = pending
-            self._tell(Load(at, pending, witness=Witness.COUNTERS))
+            self._tell(self._load(at, pending))
+
+    def _load(self, at: float, pending: int | None) -> Load:
+        newcomers = False if self.target.engine.traits.chunked else None
+        return Load(at, pending, witness=Witness.COUNTERS, newcomers=newcomers)
 
     def _worked(self, at: float) -> None:
         """Take in that work in flight goes on, though no counter shows it yet."""
         pending = self._judged.standing.pending
-        self._tell(Load(at, pending, at, Witness.COUNTERS))
+        self._tell(self._load(at, pending)._replace(flow_at=at))
 
     def _speak(self) -> None:
         self._wanted = True
@@ -267,7 +271,7 @@ class EngineWatch:
                 seen = await self._scrape(self._judged.rules.deadline * _LOOK_SHARE)
                 users = seen is not None and (seen.pending or seen.progress)
                 if seen is not None and users and not self._in_doubt():
-                    return (Load(self._clock(), seen.pending, witness=Witness.COUNTERS),)
+                    return (self._load(self._clock(), seen.pending),)
                 if not self.presence.askable() or self.presence.life.closed:
                     return self._not_yet()
             return await self._put_question()

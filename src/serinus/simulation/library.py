@@ -10,7 +10,7 @@ computed whenever somebody looks, and told at once where the real account would 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from math import inf
 from typing import Any
 
@@ -167,10 +167,14 @@ class SimulatedEndpoint:
         traffic.started += 1
         traffic.in_flight += 1
         traffic.waits(request.arrived)
+        traffic.expecting[id(request)] = request.arrived
 
     def _left(self, request: Request) -> None:
         traffic, engine, at = self._traffic, self.engine, request.ends
+        if traffic.awaiting == 1:
+            self._hole((request,), at)
         self._chunks(request, at)
+        traffic.expecting.pop(id(request), None)
         traffic.awaiting -= 1
         if not traffic.awaiting:
             traffic.idle_since = at
@@ -192,9 +196,27 @@ class SimulatedEndpoint:
             traffic.flow_at = max(traffic.flow_at, flowed)
         if request.first <= at:
             traffic.first_at = max(traffic.first_at, request.first)
+            traffic.expecting.pop(id(request), None)
+
+    def _hole(self, requests: Iterable[Request], at: float) -> None:
+        """Leave in the account how long nothing had gone on when something did again.
+
+        Only the first hole since the last look is found: the learned silences are rather too short.
+        """
+        traffic = self._traffic
+        silent = max(traffic.flow_at, traffic.waiting_since)
+        ends = [
+            max(request.first + request.gap, silent + request.gap)
+            for request in requests
+            if not request.canary
+            and self.engine.flowed_at(request, at) > max(silent, request.first)
+        ]
+        if ends:
+            traffic.widest = max(traffic.widest, min(ends) - silent)
 
     def _sync(self, now: float) -> None:
         self.engine.advance(now)
+        self._hole(self.engine.active, now)
         for request in self.engine.active:
             if not request.canary:
                 self._chunks(request, now)
