@@ -379,7 +379,7 @@ async def test_streams_side_by_side_share_one_silence(account: Account) -> None:
     assert account.load() == Load(120, 2, 100, newcomers=False)
     gates[0].set()
     await waiting[0]
-    assert account.load() == Load(120, 1, 120)
+    assert account.load() == Load(120, 1, 120, newcomers=False)
     gates[1].set()
     await waiting[1]
     for stream in streams:
@@ -396,7 +396,7 @@ async def test_a_rest_that_was_told_is_not_told_again(account: Account) -> None:
     assert account.traffic.load(100, before=0) is None
     reader = asyncio.ensure_future(first_of(stream))
     await asyncio.sleep(0)
-    assert account.traffic.load(100, before=0) == Load(100, 1, 100)
+    assert account.traffic.load(100, before=0) == Load(100, 1, 100, newcomers=False)
     reader.cancel()
     await asyncio.wait([reader])
 
