@@ -237,7 +237,7 @@ def _read_all(pieces: list[bytes]) -> list[tuple[bytes, bytes, int]]:
 
 def test_the_head_of_an_answer() -> None:
     """Status line, type, length, what is allowed, what becomes of the connection, in order."""
-    head = wire.head_of(405, length=0, media=b"", persist=wire.CLOSE, allow=b"GET,HEAD")
+    head = wire.head_of(405, length=0, media=b"", persist=wire.CLOSE, fields=b"allow: GET,HEAD\r\n")
     assert head == (
         b"HTTP/1.1 405 Method Not Allowed\r\nallow: GET,HEAD\r\ncontent-length: 0\r\n"
         b"connection: close\r\n\r\n"

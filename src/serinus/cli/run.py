@@ -190,6 +190,7 @@ class _Demo:
             "its own /health": f"{place}/health",
             "may traffic come?": f"{address}{settings.system_health_path}",
             "would a restart help?": f"{address}{settings.system_live_path}",
+            "for people": f"{address}{DASHBOARD}",
             "why?": f"curl -s '{address}{settings.system_health_path}?verbose'",
             "metrics": f"{address}/metrics",
         }

@@ -20,6 +20,7 @@ from serinus.errors import LifecycleError, StatusError
 from serinus.status.attachment import Attachment
 from serinus.status.binding import Binding, bind
 from serinus.status.config import StatusConfig
+from serinus.status.dashboard import dashboard
 from serinus.status.launcher import Launcher
 from serinus.status.outbox import Outbox
 from serinus.status.page import ControlPage
@@ -217,6 +218,7 @@ class SystemStatusServer:
                 "idle_timeout": config.idle_timeout,
                 "details": config.details,
                 "token": None if config.token is None else config.token.encode(),
+                "dashboard": b"" if config.details == "off" else dashboard(config.health_path),
             },
             descriptors=descriptors,
         )

@@ -14,6 +14,15 @@ KNOWN_REQUESTS = 256
 KNOWN_BYTES = 1024
 GATHER_BYTES = 16384
 """A longer body is sent from where it lies, not copied behind its head."""
+FIELDS = {
+    plan.WRONG_METHOD: b"allow: GET,HEAD\r\n",
+    plan.DASHBOARD: (
+        b"content-security-policy: default-src 'none'; script-src 'unsafe-inline'; "
+        b"style-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'\r\n"
+        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+    ),
+}
+"""What the heads of some answers say besides."""
 
 
 class Answer:
@@ -39,12 +48,14 @@ class Clerk:
         *,
         details: str,
         token: bytes | None,
+        dashboard: bytes = b"",
     ) -> None:
         self._board = board
         self._routes = routes
         self._telemetry = telemetry
         self._details = details
         self._token = token
+        self._dashboard = dashboard
         self._known: dict[bytes, Plan] = {}
         self._answers: dict[int, Answer] = {}
         self.connections = 0
@@ -107,8 +118,7 @@ class Clerk:
             length=len(front) + len(tail),
             media=media,
             persist=persist,
-            allow=b"GET,HEAD" if status == 405 else b"",
-            degraded=self._impaired(settled),
+            fields=self._fields(settled),
         )
         if settled.head:
             parts = [head]
@@ -119,15 +129,19 @@ class Clerk:
         counter = self._telemetry.answers(settled.label, status)
         return Answer(parts, counter, last=persist == wire.CLOSE)
 
-    def _impaired(self, settled: Plan) -> bool:
+    def _fields(self, settled: Plan) -> bytes:
         probe = settled.route in (plan.HEALTH, plan.LIVE)
-        return probe and self._board.impaired(live=settled.route == plan.LIVE)
+        if probe and self._board.impaired(live=settled.route == plan.LIVE):
+            return wire.DEGRADED
+        return FIELDS.get(settled.route, b"")
 
     def _body(self, settled: Plan, *, verbose: bool) -> tuple[int, bytes, bytes, bytes]:
         if settled.route == plan.MISSING:
             return 404, wire.TEXT, b"Route not found", b""
         if settled.route == plan.WRONG_METHOD:
             return 405, b"", b"", b""
+        if settled.route == plan.DASHBOARD:
+            return 200, wire.HTML, self._dashboard, b""
         if settled.route == plan.METRICS:
             status, front, tail = self._board.metrics(self.connections)
             return status, wire.PROMETHEUS if status == 200 else wire.TEXT, front, tail

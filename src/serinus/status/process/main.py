@@ -57,10 +57,15 @@ def main(config: dict[str, Any]) -> None:
         board=board,
         clerk=Clerk(
             board,
-            Routes(health=config["health_path"], live=config["live_path"]),
+            Routes(
+                health=config["health_path"],
+                live=config["live_path"],
+                dashboard=bool(config["dashboard"]),
+            ),
             telemetry,
             details=config["details"],
             token=config["token"],
+            dashboard=config["dashboard"],
         ),
         wishes=Wishes(words, config["bell"], board),
         telemetry=telemetry,

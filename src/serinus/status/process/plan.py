@@ -9,6 +9,7 @@ LIVE = 1
 METRICS = 2
 MISSING = 3
 WRONG_METHOD = 4
+DASHBOARD = 5
 
 READING = frozenset((b"GET", b"HEAD"))
 
@@ -48,8 +49,9 @@ class Plan:
 class Routes:
     """Settles requests by their path and method."""
 
-    def __init__(self, *, health: bytes, live: bytes, metrics: bytes = b"/metrics") -> None:
-        self._routes = {health: HEALTH, live: LIVE, metrics: METRICS}
+    def __init__(self, *, health: bytes, live: bytes, dashboard: bool = False) -> None:
+        self._routes = {b"/dashboard": DASHBOARD} if dashboard else {}
+        self._routes.update({health: HEALTH, live: LIVE, b"/metrics": METRICS})
         self._keys: dict[tuple[int, str, bool, int], int] = {}
 
     def settle(self, request: Request, *, other: str) -> Plan:

@@ -22,6 +22,7 @@ PHRASES = {
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
 # How the connection goes on, and what the answer says about it.
@@ -189,22 +190,13 @@ def _bearer(value: bytes) -> bytes | None:
     return token.strip(b" ") if scheme.lower() == b"bearer" else None
 
 
-def head_of(
-    status: int,
-    *,
-    length: int,
-    media: bytes,
-    persist: int,
-    allow: bytes = b"",
-    degraded: bool = False,
-) -> bytes:
-    """Render the head of an answer, down to and with the empty line."""
-    return b"HTTP/1.1 %d %s\r\n%s%s%scontent-length: %d\r\n%s\r\n" % (
+def head_of(status: int, *, length: int, media: bytes, persist: int, fields: bytes = b"") -> bytes:
+    """Render the head of an answer, down to and with the empty line; `fields` are whole lines."""
+    return b"HTTP/1.1 %d %s\r\n%s%scontent-length: %d\r\n%s\r\n" % (
         status,
         PHRASES[status],
         b"content-type: %s\r\n" % media if media else b"",
-        b"allow: %s\r\n" % allow if allow else b"",
-        DEGRADED if degraded else b"",
+        fields,
         length,
         CONNECTION[persist],
     )
