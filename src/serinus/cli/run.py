@@ -19,6 +19,7 @@ from serinus.engines import ENGINES
 from serinus.errors import SettingsError, excerpt
 from serinus.runtime.draining import SignalWatch
 from serinus.settings import Settings
+from serinus.status.dashboard import PATH as DASHBOARD
 
 if TYPE_CHECKING:
     from serinus.sidecar.sidecar import Sidecar
