@@ -77,6 +77,7 @@ def test_a_trace_is_shown_for_people_and_programs(
             "first_item": 0.1,
             "total": 0.2,
             "tokens": 1,
+            "flow": True,
         }
 
 
