@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from serinus.core.address import EndpointAddress
 from serinus.core.deadlines import Limits
@@ -23,6 +24,7 @@ from serinus.core.status import HealthStatus
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness, SystemHealth
 from serinus.core.verdict import Verdict
 from serinus.errors import LifecycleError, SettingsError
+from serinus.runtime.gauge import Gauge, Goals
 from serinus.runtime.loop_watch import slept
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
@@ -46,6 +48,9 @@ class Watched:
     """Whether it is not ready while it is degraded."""
     flaws: dict[str, str] = field(default_factory=dict)
     """What is off while it serves: a short, stable word for each, and what it comes to."""
+
+    gauge: Gauge | None = None
+    """What measures it; None where nothing is asked of it."""
 
     def health(self) -> EndpointHealth:
         """Return what the fold sees of it."""
@@ -96,6 +101,7 @@ class Board:
         """Whether all engines are silent at once; who speaks to several of them says so."""
         self._rules = rules_of(settings)
         self._limits = limits_of(settings)
+        self._goals = Goals.of(settings)
         config = HealthCheckConfig(
             concurrency=settings.canary_concurrency,
             cancel_grace=settings.canary_cancel_grace,
@@ -149,6 +155,7 @@ class Board:
         policy = degraded_policy if degraded_policy is not None else self.settings.degraded_policy
         strict = policy == "notready"
         watched = Watched(address, target, payload, notes=notes, strict=strict)
+        watched.gauge = self._gauge(watched)
         self.endpoints[address] = watched
         self._start(target)
         return watched
@@ -160,6 +167,15 @@ class Board:
         for target in (watched.target, *watched.checks):
             self.manager.remove(target)
         self.changed()
+
+    def _gauge(self, watched: Watched) -> Gauge | None:
+        if self._goals is None:
+            return None
+        gauge = Gauge(
+            self._goals, flaw=partial(self.flaw, watched), mend=partial(self.mend, watched)
+        )
+        watched.target.gauge = gauge.canary
+        return gauge
 
     def flaw(self, watched: Watched, word: str, told: str) -> None:
         """Say that something is off while an endpoint serves: a stable word, and what it comes to.

@@ -61,6 +61,10 @@ class Served:
             degraded_policy=degraded_policy,
         )
 
+        gauge = self.watched.gauge
+        if gauge is not None:
+            self.traffic.measured = gauge.request
+
     def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:
         """Send a user's request through the handler, and keep the account of it."""
         return accounted(self.traffic, self._answer(request, context))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
 from serinus.core.deadlines import Learned, Limits, tuned
-from serinus.core.evidence import CanaryFailed, Evidence, Registered
+from serinus.core.evidence import CanaryFailed, CanaryPassed, Evidence, Registered
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
@@ -66,6 +66,7 @@ class HealthCheckTarget:
         "counts",
         "due_at",
         "excuse",
+        "gauge",
         "learned",
         "limits",
         "look",
@@ -100,12 +101,16 @@ class HealthCheckTarget:
         self.look = look
         self.alerted = alerted
         self.excuse = excuse
+        self.gauge: Callable[[CanaryPassed, Standing], None] | None = None
+        """Told of each canary that passed, and of how the endpoint stood before it."""
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None
 
     def learn(self, evidence: Evidence, before: Standing, after: Standing) -> None:
         """Learn from a piece of evidence; the next one is judged by it."""
+        if self.gauge is not None and isinstance(evidence, CanaryPassed):
+            self.gauge(evidence, before)
         if self.limits is None:
             return
         late = 0.0 if self.run is None else self.run.late

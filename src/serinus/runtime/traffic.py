@@ -26,6 +26,8 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 
 _AT_ONCE = 0.25
 """Seconds into a silence in which a stream may begin and still be what it is owed to."""
+_SAMPLE = 15
+"""One chunk in this many, and one, is looked at more closely."""
 _NOT_YET = float("-inf")
 
 
@@ -47,6 +49,7 @@ class Traffic:
         "flow_at",
         "idle_since",
         "in_flight",
+        "measured",
         "started",
         "told_at",
         "waiting_since",
@@ -62,6 +65,9 @@ class Traffic:
         self.clock = clock
         self.witness = witness
         self.alert = True
+        self.measured: Callable[[float, float | None, int], None] | None = None
+        """Told of each request that brought output: seconds to its first item, mean seconds between
+        items (None of a single one), and how many requests were in flight when it began."""
         self.in_flight = 0
         self.awaiting = 0
         self.waiting_since = self.idle_since = clock()
@@ -151,8 +157,10 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
     failure: Exception | None = None
     traffic.started = mine = traffic.started + 1
     traffic.expecting[mine] = began
-    traffic.in_flight += 1
+    traffic.in_flight = load = traffic.in_flight + 1
     traffic.waits(began)
+    now = first = last = began
+    rested, rests = 0.0, 0
     try:
         async for item in stream:
             now = clock()
@@ -169,7 +177,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                         traffic.widest = now - silent
                     traffic.flow_at = now
                 else:
-                    traffic.first_at = now
+                    traffic.first_at = first = now
                     traffic.expecting.pop(mine, None)
                 good += 1
                 if traffic.alert:
@@ -179,6 +187,9 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                 traffic.failed(_blame_item(item), error_in(item) or "")
             yield item
             waiting = True
+            if good & _SAMPLE == 1:  # how long the consumer rests; not each time, for its cost
+                rested += clock() - now
+                rests += 1
             others = traffic.awaiting
             if not others:  # as in `waits`, which would cost a call a chunk
                 silent = traffic.waiting_since
@@ -188,6 +199,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
             traffic.awaiting = others + 1
         traffic.finished += 1
         if good:
+            last = now
             traffic.went_well(clock())
     except (asyncio.CancelledError, GeneratorExit):
         traffic.cancelled += 1
@@ -207,6 +219,9 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
             traffic.failed(blame(failure), f"{type(failure).__name__}: {excerpt(failure)}")
             failure = None  # it holds this frame, which holds it
         traffic.chunks += good
+        if last > began and traffic.measured is not None:
+            gap = (last - first) / (good - 1) - rested / rests if good > 1 else None
+            traffic.measured(first - began, gap, load)
         traffic.ended(now - began)
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()

@@ -121,6 +121,32 @@ class Declaration:
         "What becomes of an endpoint that serves, but not as it should: `report`, it stays ready "
         "and a header says so; `notready`, it is not ready.",
     )
+    degraded_factor: float = setting(
+        3.0,
+        Fraction(0, 1000),
+        Group.READINESS,
+        "How many times slower than its own past an endpoint is degraded: the first token of idle "
+        "canaries, the time between tokens at like load. 0: never by that.",
+    )
+    objective_first_token: float = setting(
+        0.0,
+        SPAN,
+        Group.READINESS,
+        "The time to the first token that is asked of every endpoint; missed, it is degraded. "
+        "0: none.",
+    )
+    objective_token_gap: float = setting(
+        0.0,
+        SPAN,
+        Group.READINESS,
+        "The time between tokens that is asked of every endpoint; missed, it is degraded. 0: none.",
+    )
+    objective_share: float = setting(
+        0.95,
+        Fraction(0, 1),
+        Group.READINESS,
+        "The share of requests that an objective is asked of.",
+    )
     excuse_budget: float = setting(
         30.0,
         MOMENT,

@@ -1,0 +1,122 @@
+"""Measures an endpoint's answers, and says on the board what is off (`core.performance`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from serinus.core.evidence import CanaryPassed
+from serinus.core.performance import Drift, Quota, Usual, level_of
+from serinus.core.verdict import Standing
+from serinus.settings import Settings
+
+__all__ = ["Gauge", "Goals"]
+
+
+class Goals(NamedTuple):
+    """What is asked of every endpoint. Seconds; an objective of 0 is none, a factor of 0 too."""
+
+    factor: float
+    first_token: float
+    token_gap: float
+    share: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Goals | None:
+        """Return the settings' goals; None if there are none."""
+        goals = cls(
+            settings.degraded_factor,
+            settings.objective_first_token,
+            settings.objective_token_gap,
+            settings.objective_share,
+        )
+        return goals if goals.factor or goals.first_token or goals.token_gap else None
+
+
+class Gauge:
+    """The measures of one endpoint. `flaw` and `mend` are told of what turns."""
+
+    __slots__ = (
+        "_flaw",
+        "_goals",
+        "_mend",
+        "first",
+        "first_drift",
+        "first_objective",
+        "gap_drift",
+        "gap_objective",
+        "gaps",
+    )
+
+    def __init__(
+        self,
+        goals: Goals,
+        *,
+        flaw: Callable[[str, str], None],
+        mend: Callable[[str, str], None],
+    ) -> None:
+        self._goals = goals
+        self._flaw = flaw
+        self._mend = mend
+        self.first = Usual()
+        self.first_drift = Drift()
+        self.gaps: dict[int, Usual] = {}
+        """By the level of load."""
+        self.gap_drift = Drift()
+        self.first_objective = Quota()
+        self.gap_objective = Quota()
+
+    def canary(self, passed: CanaryPassed, before: Standing) -> None:
+        """Measure the first token of a canary on an idle engine that is ready."""
+        if before.busy or not before.verdict.ready or before.leased(passed.at - passed.total):
+            return
+        if self._goals.factor:
+            self.first, self.first_drift = self._drift(
+                "slow_first_token", self.first, self.first_drift, passed.first_item
+            )
+        self._first_token(passed.first_item)
+
+    def request(self, first: float, gap: float | None, in_flight: int) -> None:
+        """Measure a user's request: its first token, and its mean time between tokens."""
+        self._first_token(first)
+        if gap is None:
+            return
+        goals = self._goals
+        if goals.factor:
+            level = level_of(in_flight)
+            usual = self.gaps.get(level, Usual())
+            self.gaps[level], self.gap_drift = self._drift(
+                "slow_tokens", usual, self.gap_drift, gap
+            )
+        if goals.token_gap:
+            self.gap_objective = self._asked(
+                "objective: token gap", self.gap_objective, gap, goals.token_gap
+            )
+
+    def _first_token(self, seconds: float) -> None:
+        objective = self._goals.first_token
+        if objective:
+            self.first_objective = self._asked(
+                "objective: first token", self.first_objective, seconds, objective
+            )
+
+    def _drift(self, word: str, usual: Usual, drift: Drift, seconds: float) -> tuple[Usual, Drift]:
+        """Compare a time with the usual one, and let it teach that if it is not off."""
+        factor = self._goals.factor
+        ratio = usual.ratio(seconds)
+        if ratio is None:
+            return usual.after(seconds), drift
+        after = drift.after(ratio, factor=factor)
+        if after.off or drift.off:
+            told = f"{after.median:.1f} times as long as usual, which is {usual.typical:.3g} s"
+            self._turn(word, told, off=after.off)
+        return (usual if after.off or ratio > factor else usual.after(seconds)), after
+
+    def _asked(self, word: str, quota: Quota, seconds: float, objective: float) -> Quota:
+        after = quota.after(seconds, objective=objective, share=self._goals.share)
+        if after.off or quota.off:
+            self._turn(word, after.told(objective), off=after.off)
+        return after
+
+    def _turn(self, word: str, told: str, *, off: bool) -> None:
+        (self._flaw if off else self._mend)(word, told)
