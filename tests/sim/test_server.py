@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -227,3 +228,35 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert 'serinus: error: serinus sim needs an extra: pip install "serinus[sim]"' in done.stderr
+
+
+@real_time
+async def test_connections_of_its_last_moment_are_let_go() -> None:
+    """One that was accepted in the turn in which the port is shut is closed like any other."""
+    refused, ends = 0, []
+
+    async def connect(host: str, port: str) -> None:
+        nonlocal refused
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionError:
+            refused += 1
+            return
+        try:
+            ends.append(await reader.read(1))
+        except ConnectionError:
+            ends.append(b"")
+        finally:
+            writer.close()
+
+    for turns in range(8):
+        async with Simulator(SimOptions(engine=EngineName.VLLM, port=0), die=lambda: None) as sim:
+            host, _, port = sim.url.removeprefix("http://").partition(":")
+            clients = [asyncio.create_task(connect(host, port)) for _ in range(4)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await asyncio.gather(*clients)
+    gc.collect()
+    assert len(ends) + refused == 32
+    assert set(ends) <= {b""}

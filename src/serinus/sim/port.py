@@ -11,6 +11,9 @@ from serinus.sim.listener import Place
 __all__ = ["Port"]
 
 GRACE_SECONDS = 0.5  # for answers under way when the simulator ends
+_TURNS_OF_ACCEPTING = 3
+"""Of the loop, from accepting a connection to knowing it. One whose server is closed in between is
+lost to everyone (Python 3.11), and its client waits."""
 
 
 class Port:
@@ -55,6 +58,10 @@ class Port:
         """Refuse connections, and let the idle ones go; what is being answered goes on."""
         server, self._server = self._server, None
         if server is not None:
+            for listener in server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            for _ in range(_TURNS_OF_ACCEPTING):
+                await asyncio.sleep(0)
             server.close()
             for connection in self._runner.server.connections if self._runner.server else ():
                 if connection not in self._busy:
