@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +17,17 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def as_it_was_logged() -> Iterator[None]:
+    """Undo what a program that ran in this process has done to logging."""
+    root, ours = logging.getLogger(), logging.getLogger("serinus")
+    before = [(one, one.level, list(one.handlers)) for one in (root, ours)]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = [kept for kept in logger.handlers if kept in handlers]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:

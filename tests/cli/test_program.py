@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib.metadata import version
 import pytest
 
 from serinus.cli import main, program
+from serinus.cli.logs import log_to_stderr
 from serinus.cli.verbs import VERBS, Verb, VerbModule
 from serinus.errors import EngineError, SettingsError
 
@@ -196,3 +198,14 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
             check=False,
         )
     assert (run.returncode, run.stderr) == (141, b"")
+
+
+def test_a_line_of_the_log_leaves_the_record_as_it_was(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Small letters are for this line: other handlers of the same record see what was logged."""
+    log_to_stderr()
+    logging.getLogger().addHandler(caplog.handler)
+    logging.getLogger("serinus").warning("the text")
+    assert capsys.readouterr().err.endswith("Z warning the text\n")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

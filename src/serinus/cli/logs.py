@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 
@@ -20,8 +21,9 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the level in small letters."""
-        record.levelname = record.levelname.lower()
-        return super().format(record)
+        told = copy.copy(record)  # other handlers have it too
+        told.levelname = record.levelname.lower()
+        return super().format(told)
 
 
 def log_to_stderr() -> None:
