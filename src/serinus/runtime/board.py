@@ -11,13 +11,15 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from serinus.core.address import EndpointAddress
-from serinus.core.deadlines import Limits
+from serinus.core.deadlines import Learned, Limits
 from serinus.core.evidence import CanaryFailed, EngineDied, Evidence, Heard, Lease, Registered
 from serinus.core.hearing import heard
 from serinus.core.history import History, Transition
 from serinus.core.own_state import Outage
+from serinus.core.performance import Usual
 from serinus.core.report import CheckReport, LeaseReport, Report, told_of
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus
@@ -30,7 +32,13 @@ from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.settings import Settings
 
+if TYPE_CHECKING:
+    from serinus.runtime.memory import Memory
+
 __all__ = ["Board", "Watched", "limits_of", "rules_of"]
+
+Told: TypeAlias = tuple[str, str, Learned, Usual]
+"""What is kept of an endpoint: its address, its engine, what was learned, its usual first token."""
 
 logger = logging.getLogger("serinus")
 
@@ -49,6 +57,8 @@ class Watched:
     flaws: dict[str, str] = field(default_factory=dict)
     """What is off while it serves: a short, stable word for each, and what it comes to."""
 
+    engine: str = ""
+    """Whose times are learned: the kind and the model of the engine, as far as they are known."""
     gauge: Gauge | None = None
     """What measures it; None where nothing is asked of it."""
 
@@ -81,11 +91,13 @@ class Board:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
         observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
+        memory: Memory | None = None,
         slept: Callable[[], float] = slept,
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.started = clock()
+        self.memory = memory
         self.changed = changed
         self.endpoints: dict[EndpointAddress, Watched] = {}
         self.checks: dict[str, HealthCheckTarget] = {}
@@ -163,10 +175,35 @@ class Board:
     def unwatch(self, watched: Watched) -> None:
         """Take an endpoint and its checks off the board."""
         if self.endpoints.get(watched.address) is watched:
+            if self.memory is not None and watched.engine:
+                self.memory.keep([self._remembered(watched)])
             del self.endpoints[watched.address]
         for target in (watched.target, *watched.checks):
             self.manager.remove(target)
         self.changed()
+
+    def identify(self, watched: Watched, engine: str) -> None:
+        """Say which engine and model an endpoint has: another one does not inherit their times."""
+        if engine == watched.engine:
+            return
+        known = self.memory.recall(str(watched.address), engine) if self.memory else None
+        target, gauge = watched.target, watched.gauge
+        if watched.engine or known is not None:
+            target.taught(known.learned if known is not None else Learned())
+            if gauge is not None:
+                gauge.first = known.first if known is not None else Usual()
+        watched.engine = engine
+
+    def remembered(self) -> Iterable[Told]:
+        """Return what is worth keeping of the endpoints that are known by their engines."""
+        for watched in self.endpoints.values():
+            if watched.engine:
+                yield self._remembered(watched)
+
+    @staticmethod
+    def _remembered(watched: Watched) -> Told:
+        first = Usual() if watched.gauge is None else watched.gauge.first
+        return str(watched.address), watched.engine, watched.target.learned, first
 
     def _gauge(self, watched: Watched) -> Gauge | None:
         if self._goals is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
+from zlib import crc32
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import CanaryPassed, Evidence, Progress, RequestFailed
@@ -61,6 +62,8 @@ class Served:
             degraded_policy=degraded_policy,
         )
 
+        if payload is not None:
+            board.identify(self.watched, f"library, payload {_digest(payload)}")
         gauge = self.watched.gauge
         if gauge is not None:
             self.traffic.measured = gauge.request
@@ -98,3 +101,8 @@ class Served:
         elif not watched.target.standing.suspect:  # one is enough until it has been asked about
             # after a look, or it would be judged by how long ago the last one was
             self._board.tell(watched.target, *self._look(evidence.at), evidence)
+
+
+def _digest(payload: dict[str, Any]) -> str:
+    """Tell one payload from another: a model has its own."""
+    return f"{crc32(repr(payload).encode()):08x}"

@@ -107,6 +107,12 @@ class HealthCheckTarget:
         self.run: Run | None = None
         self.due_at: float | None = None
 
+    def taught(self, learned: Learned) -> None:
+        """Begin again with what is known already; the first words confirm it."""
+        self.learned = learned
+        if self.limits is not None:
+            self.rules = tuned(self.configured, learned, self.limits)
+
     def learn(self, evidence: Evidence, before: Standing, after: Standing) -> None:
         """Learn from a piece of evidence; the next one is judged by it."""
         if self.gauge is not None and isinstance(evidence, CanaryPassed):

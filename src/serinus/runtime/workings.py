@@ -20,12 +20,15 @@ from serinus.settings import Settings
 from serinus.status import SystemStatusServer
 
 if TYPE_CHECKING:
+    from serinus.runtime.memory import Memory
     from serinus.traces.recorder import Recorder
 
 __all__ = ["Workings"]
 
 logger = logging.getLogger("serinus")
 
+_SELDOM = 60.0
+"""Seconds between two writings of what was learned."""
 _RESOLUTION = 1.0
 """Seconds between two looks at traffic while it is recorded, which is otherwise looked at when a
 verdict may follow from it: a trace must serve other settings too."""
@@ -46,7 +49,8 @@ class Workings:
         self.settings = settings
         self.recorder = _recorder(settings, clock)
         observe = None if self.recorder is None else self.recorder.observe
-        self.board = Board(settings, clock=clock, seed=seed, observe=observe)
+        self._memory = _memory(settings)
+        self.board = Board(settings, clock=clock, seed=seed, observe=observe, memory=self._memory)
         self.publisher = Publisher(self.board, server)
         self.board.changed = self.publisher.changed
         self.served: dict[EndpointAddress, Served] = {}
@@ -72,6 +76,8 @@ class Workings:
             self.recorder.start()
             logger.info("recording to %s", self.recorder.file)
             self.start_task(self._look_around(), name="looks for the recording")
+        if self._memory is not None:
+            self.start_task(self._keep_memory(), name="memory of what was learned")
         if self._server is not None:
             self._server.attach(
                 asyncio.get_running_loop(), metrics=self.metrics, details=self.publisher.details
@@ -99,6 +105,7 @@ class Workings:
                 self._server.detach()
             if self.recorder is not None:
                 await asyncio.to_thread(self.recorder.close)
+            await self._remember()
 
     def endpoint(self, address: str) -> Endpoint:
         """Return the endpoint at an address."""
@@ -148,6 +155,17 @@ class Workings:
         """Render the metrics."""
         return metrics.render(self.board, self.served, self.recorder)
 
+    async def _keep_memory(self) -> None:
+        while True:
+            await asyncio.sleep(_SELDOM)
+            await self._remember()
+
+    async def _remember(self) -> None:
+        """Write what was learned, if there is a file for it, and anything new."""
+        memory = self._memory
+        if memory is not None and memory.keep(self.board.remembered()):
+            await asyncio.to_thread(memory.write)
+
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(_RESOLUTION)
@@ -174,6 +192,19 @@ class Workings:
                     await asyncio.to_thread(engine.shutdown)
             except Exception:
                 logger.exception("the engine's shutdown failed")
+
+
+def _memory(settings: Settings) -> Memory | None:
+    if settings.state_file is None or not settings.adaptive:
+        return None
+    # As with the recorder.
+    from pathlib import Path  # noqa: PLC0415
+
+    from serinus.runtime.memory import Memory  # noqa: PLC0415
+
+    memory = Memory(Path(settings.state_file))
+    memory.load()
+    return memory
 
 
 def _recorder(settings: Settings, clock: Callable[[], float]) -> Recorder | None:

@@ -260,6 +260,13 @@ class Declaration:
         "The longest such silence that is learned. 0: the stall budget.",
     )
 
+    state_file: str | None = setting(
+        None,
+        words.FILE,
+        Group.LEARNING,
+        "A file in which what was learned survives a restart. Without it, nothing does.",
+    )
+
     # Liveness
 
     live_mode: Literal["serinus", "dynamo"] = setting(

@@ -124,6 +124,7 @@ class EngineWatch:
             notes=self.notes,
             excuse=self._line.excuse,
         )
+        self._watched = watched
         self._judged = watched.target
         self._another = another
         self._doubts = Doubts(
@@ -293,6 +294,7 @@ class EngineWatch:
         model = self.presence.model
         if model is None:
             return self._not_yet()
+        self._board.identify(self._watched, f"{self.target.engine.name}, {model}")
         on_top = self._judged.standing.busy
         late = asyncio.get_running_loop().call_later(
             self._judged.rules.deadline / 2, self._keeps_silent

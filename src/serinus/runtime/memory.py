@@ -1,0 +1,161 @@
+"""What was learned of endpoints, in a small file that survives a restart.
+
+It is a convenience: a file that is missing, damaged, of a newer version, or of another engine or
+model costs a warning at the most, and a cold start. It is replaced whole, so that a reader never
+sees half of one, and is never written on the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from serinus.core.deadlines import Learned, Spread
+from serinus.core.performance import Usual
+from serinus.errors import excerpt
+
+__all__ = ["Memory", "Remembered"]
+
+logger = logging.getLogger("serinus")
+
+_VERSION = 1
+_MOST_BYTES = 16 << 20
+_MOST = 10_000
+"""Endpoints that are kept."""
+_LONGEST = 1e6
+"""Seconds; and the largest of any number in the file but the counts."""
+
+
+class Remembered(NamedTuple):
+    """What is kept of one endpoint. `engine` is whose times they are: its kind and its model."""
+
+    engine: str
+    learned: Learned
+    first: Usual = Usual()
+    """The first token of idle canaries."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is written."""
+        learned = self.learned
+        return {
+            "engine": self.engine,
+            "canaries": list(learned.canaries),
+            "gaps": list(learned.gaps),
+            "on_top": learned.on_top,
+            "beside": learned.beside,
+            "first": list(self.first),
+        }
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Remembered:
+        """Read it. Raises KeyError, TypeError or ValueError for what cannot be."""
+        learned = Learned(
+            canaries=Spread(*_numbers(told["canaries"], 4)),
+            gaps=Spread(*_numbers(told["gaps"], 4)),
+            on_top=_number(told["on_top"]),
+            beside=told["beside"] is True,
+        )
+        return cls(str(told["engine"]), learned, Usual(*_numbers(told["first"], 2)))
+
+
+class Memory:
+    """The file, and what was in it at the start."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, Remembered] = {}
+        self._written: dict[str, Remembered] = {}
+
+    def load(self) -> None:
+        """Read the file; a warning says why one was of no use."""
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+            return
+        try:
+            self._known = _read(content)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            self._warn(excerpt(error, limit=120))
+
+    def recall(self, address: str, engine: str) -> Remembered | None:
+        """Return what is known of an endpoint, if it is of the same engine."""
+        known = self._known.get(address)
+        return known if known is not None and known.engine == engine else None
+
+    def keep(self, told: Iterable[tuple[str, str, Learned, Usual]]) -> bool:
+        """Take in what is known now, and say whether there is anything new to write."""
+        for address, engine, learned, first in told:
+            if address in self._known or len(self._known) < _MOST:
+                self._known[address] = Remembered(engine, _settled(learned), first)
+        return self._known != self._written
+
+    def write(self) -> None:
+        """Replace the file; blocks. Of what fails a warning is written."""
+        known = dict(self._known)
+        content = json.dumps(
+            {
+                "serinus_state": _VERSION,
+                "endpoints": {address: one.as_json() for address, one in known.items()},
+            },
+            separators=(",", ":"),
+        )
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            beside.write_text(content, encoding="utf-8")
+            beside.replace(self.path)
+        except OSError as error:
+            logger.warning("%s: what was learned cannot be kept: %s", self.path, error.strerror)
+            beside.unlink(missing_ok=True)
+            return
+        self._written = known
+
+    def _warn(self, why: str) -> None:
+        logger.warning("%s: what was learned is not taken over: %s", self.path, why)
+
+
+def _settled(learned: Learned) -> Learned:
+    """Leave out what is owed, and half a lesson: they begin anew."""
+    return Learned(learned.canaries, learned.gaps, learned.on_top, beside=learned.beside)
+
+
+def _read(content: bytes) -> dict[str, Remembered]:
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+    told = json.loads(content)
+    version = told["serinus_state"] if isinstance(told, dict) and "serinus_state" in told else None
+    if version is None:
+        raise ValueError("it is no state file")
+    if version != _VERSION:
+        raise ValueError(f"it is of version {excerpt(version, limit=20)}, this reads {_VERSION}")
+    endpoints = told["endpoints"]
+    if len(endpoints) > _MOST:
+        raise ValueError(f"it has more than {_MOST} endpoints")
+    return {address: Remembered.of(one) for address, one in endpoints.items()}
+
+
+def _numbers(told: Any, count: int) -> list[Any]:
+    """Read a count of times, and what they come to."""
+    if not isinstance(told, list) or len(told) != count:
+        raise ValueError(f"{count} numbers are wanted, not {excerpt(told, limit=40)}")
+    samples = told[0]
+    if type(samples) is not int or samples < 0:
+        raise ValueError(f"{excerpt(samples, limit=20)} is no count")
+    mean = told[1]
+    if type(mean) not in (int, float) or not abs(mean) <= 50:
+        raise ValueError(f"{excerpt(mean, limit=20)} is no mean of logarithms")
+    return [samples, float(mean), *map(_number, told[2:])]
+
+
+def _number(told: Any) -> float:
+    if type(told) not in (int, float) or not isfinite(told) or not 0 <= told <= _LONGEST:
+        raise ValueError(f"{excerpt(told, limit=20)} is no number of seconds")
+    return float(told)
