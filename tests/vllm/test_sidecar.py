@@ -77,8 +77,9 @@ def _start(folder: Path) -> Engine:
         watch, seen = rig.Watch(address), []
 
         def up() -> bool:
-            if watch.probes:
-                seen.append((watch.probes[-1], rig.only_endpoint(address)["reason"]))
+            told = rig.only_endpoint(address)
+            if watch.probes and told["status"] == "notready":  # it may turn between the two looks
+                seen.append((watch.probes[-1], told["reason"]))
             return rig.codes(address)[0] == 200
 
         rig.wait_until(up, seconds=rig.START, what="the first token", pace=0.25)
