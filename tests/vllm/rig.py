@@ -29,6 +29,8 @@ QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
 }
+STANDS_STILL = {"stalled", "canary_timeout"}
+"""Reasons for work that stands still: its budget is over, or a doubt's canary was missed first."""
 START = 240.0
 """Seconds that vLLM may take to start on a cold disk."""
 
