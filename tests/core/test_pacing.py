@@ -20,6 +20,7 @@ from serinus.core.evidence import (
     Progress,
     RequestFailed,
     RequestFault,
+    Sleep,
     Tick,
 )
 from serinus.core.pacing import Due, Step, next_due, next_look
@@ -68,7 +69,14 @@ ASKED: dict[str, tuple[tuple[Evidence, ...], float]] = {
     "inside a lease, at its end": ((passed(4), Lease(5, 100)), 100),
     "a new endpoint inside a lease, at its end": ((Lease(5, 100),), 100),
     "a suspicion inside a lease, at its end": ((passed(4), failed(17), Lease(18, 100)), 100),
-    "a lease that ends before the wait changes nothing": ((passed(4), Lease(5, 8)), 14),
+    "a lease is followed by a question at once": ((passed(4), Lease(5, 8)), 8),
+    "unless something was proven after it": ((passed(4), Lease(5, 8), passed(9)), 19),
+    "asleep, never": ((passed(4), Sleep(5, asleep=True)), NEVER),
+    "asleep with work that stands still, never": (
+        (passed(4), busy(5), Sleep(6, asleep=True)),
+        NEVER,
+    ),
+    "awake again, at once": ((passed(4), Sleep(5, asleep=True), Sleep(6, asleep=False)), 6),
     "its port is closed, never": ((Loading(1, Phase.PORT_CLOSED),), NEVER),
     "no model is listed, never": ((failed(1), Loading(2, Phase.NO_MODEL)), NEVER),
     "waiting for the first token, at once": ((Loading(1, Phase.FIRST_TOKEN),), NOW),

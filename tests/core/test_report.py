@@ -39,9 +39,10 @@ def report(*endpoints: EndpointHealth, at: float = 100.0) -> Report:
         endpoints=endpoints,
         checks=(CheckReport("disk", "process", life(passed(98))),),
         holds=(Hold("warming up", 40.0),),
-        leases=(LeaseReport("weights", 160.50049),),
+        leases=(LeaseReport("weights", 160.50049, "n.backend.generate", "file"),),
         history=(Transition(14.0, "n.backend.generate", "ready", "notready", "stalled", "x"),),
         forgotten=3,
+        lease_file="/run/leases",
     )
 
 
@@ -65,6 +66,7 @@ def test_the_whole_report_in_json() -> None:
         "checks",
         "holds",
         "leases",
+        "lease_file",
         "self",
         "history",
         "history_forgotten",
@@ -77,7 +79,10 @@ def test_the_whole_report_in_json() -> None:
     }
     assert shaped["liveness"] == {"live": True, "reason": "live", "why": ""}
     assert shaped["holds"] == [{"why": "warming up", "since": "wall 40", "for_seconds": 60.0}]
-    assert shaped["leases"] == [{"why": "weights", "left_seconds": 60.5}]
+    assert shaped["leases"] == [
+        {"why": "weights", "left_seconds": 60.5, "endpoint": "n.backend.generate", "by": "file"}
+    ]
+    assert shaped["lease_file"] == "/run/leases"
     assert shaped["history_forgotten"] == 3
     assert shaped["history"] == [
         {

@@ -156,7 +156,7 @@ async def test_the_world_is_told_of_everything_that_the_owner_says() -> None:
         words = [
             lambda: bench.board.set_status(HealthStatus.READY),
             lambda: bench.board.release(hold),
-            lambda: bench.board.end_lease(lease),
+            lease.release,
             lambda: bench.board.engine_died("z"),
             bench.board.drain,
         ]

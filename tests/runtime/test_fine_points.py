@@ -56,10 +56,10 @@ async def test_ending_a_lease_twice_does_not_begin_its_budgets_anew() -> None:
             yield request
 
         await endpoint.register(echo, health_check_payload={"token_ids": [1]})
-        opened.board.end_lease(lease)
+        lease.release()
         ended_at = opened.report().endpoints[0].standing.lease_until
         await asyncio.sleep(20)
-        opened.board.end_lease(lease)
+        lease.release()
         assert opened.report().endpoints[0].standing.lease_until == ended_at
 
 

@@ -58,8 +58,8 @@ async def test_a_lease_can_be_ended_early_and_twice() -> None:
         lease = bench.board.lease("weights", seconds=1000)
         assert [kept.why for kept in bench.board.report().leases] == ["weights"]
         await asyncio.sleep(50)
-        bench.board.end_lease(lease)
-        bench.board.end_lease(lease)
+        lease.release()
+        lease.release()
         assert bench.board.report().leases == ()
         await asyncio.sleep(0.1)
         assert len(engine.canaries) == 2
@@ -73,7 +73,7 @@ async def test_of_two_leases_the_later_end_counts() -> None:
         await bench.until_ready()
         short = bench.board.lease("compile", seconds=20)
         bench.board.lease("weights", seconds=100)
-        bench.board.end_lease(short)
+        short.release()
         await asyncio.sleep(99)
         assert len(engine.canaries) == 1
         await asyncio.sleep(2)

@@ -162,7 +162,7 @@ async def test_a_lease_reaches_the_status_process(world: World) -> None:
     lease = world.board.lease("compile", seconds=60)
     await asyncio.sleep(1)
     assert world.listener.leases[-1] == lease.until
-    world.board.end_lease(lease)
+    lease.release()
     await asyncio.sleep(1)
     assert world.listener.leases[-1] == 0.0
 

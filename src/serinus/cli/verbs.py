@@ -35,6 +35,7 @@ VERBS = (
     Verb("run", "serinus.cli.run", "Watch an engine with faults to try, and see what happens."),
     Verb("sidecar", "serinus.cli.sidecar", "Watch engines that are served by somebody else."),
     Verb("check", "serinus.cli.check", "Say by the exit code whether a worker is ready or live."),
+    Verb("lease", "serinus.cli.lease", "Announce a planned pause: take, renew, release, list."),
     Verb("config", "serinus.cli.config", "Show, check and explain the settings."),
     Verb("record", "serinus.cli.record", "Record evidence to a file, mark it, and show it."),
     Verb("replay", "serinus.cli.replay", "Try other settings on recorded evidence."),

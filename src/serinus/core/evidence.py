@@ -27,6 +27,7 @@ __all__ = [
     "Registered",
     "RequestFailed",
     "RequestFault",
+    "Sleep",
     "Tick",
     "Witness",
 ]
@@ -225,6 +226,18 @@ class Lease(NamedTuple):
         return f"lease for {self.until - self.at:.1f} s{_tail(self.why)}"
 
 
+class Sleep(NamedTuple):
+    """An engine says that its owner has put it to sleep (or has paused it), or that it is awake."""
+
+    at: float
+    asleep: bool
+    detail: str = ""
+
+    def __str__(self) -> str:
+        state = "asleep" if self.asleep else "awake"
+        return f"the engine says that it is {state}{_tail(self.detail)}"
+
+
 class Tick(NamedTuple):
     """Nothing new but the time."""
 
@@ -247,6 +260,7 @@ Evidence: TypeAlias = (
     | EngineDied
     | Heard
     | Lease
+    | Sleep
     | Tick
 )
 

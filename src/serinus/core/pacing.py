@@ -1,6 +1,7 @@
 """What is due next for an endpoint: a question, a look at the clock, or nothing.
 
-A canary is sent when nothing else proves the endpoint; never inside a lease. On top of users' work
+A canary is sent when nothing else proves the endpoint; never inside a lease or while the engine
+sleeps, and at once after either. On top of users' work
 it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
 learned), or when the engine was said to be dead: a canary alone takes that back, and an engine that
 came back to a queue of users would be called dead for as long as they last. A suspicion is asked
@@ -65,6 +66,8 @@ def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.
 def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
     if not standing.canary:
         return _NEVER
+    if standing.asleep is not None and standing.died is None:
+        return _NEVER
     if standing.busy and standing.died is None:
         doubted_at = standing.doubted_at(rules)
         return _NEVER if doubted_at is None else doubted_at
@@ -76,6 +79,8 @@ def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
 def _wanted(standing: Standing, rules: Rules, early: float) -> float:
     ready, asked = standing.verdict.ready, standing.asked_at
     proven = _NOT_YET if standing.proven_at is None else standing.proven_at
+    if standing.lease_until > max(proven, _NOT_YET if asked is None else asked):
+        return standing.lease_until
     if asked is None:
         return proven + _wait(rules, early) if ready and not standing.suspect else _NOT_YET
     if ready:

@@ -35,10 +35,13 @@ class CheckReport(NamedTuple):
 
 
 class LeaseReport(NamedTuple):
-    """A planned pause that is running."""
+    """A planned pause that is running. `endpoint` is empty where it is for the whole process."""
 
     why: str
     until: float
+    endpoint: str = ""
+    by: str = "owner"
+    """Who took it."""
 
 
 class Report(NamedTuple):
@@ -58,6 +61,8 @@ class Report(NamedTuple):
     """By address, what is known of an endpoint beside the evidence: for people."""
     own: OwnState = OwnState()
     """What is known of ourselves."""
+    lease_file: str | None = None
+    """Where leases can be written, for who takes one from outside."""
 
 
 MOST = 256
@@ -94,9 +99,15 @@ def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -
             for hold in report.holds
         ],
         "leases": [
-            {"why": lease.why, "left_seconds": round(lease.until - report.at, 3)}
+            {
+                "why": lease.why,
+                "left_seconds": round(lease.until - report.at, 3),
+                "endpoint": lease.endpoint,
+                "by": lease.by,
+            }
             for lease in report.leases
         ],
+        "lease_file": report.lease_file,
         "self": _own(report.own, report.at, wall),
         "history": [
             {

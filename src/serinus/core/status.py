@@ -40,6 +40,7 @@ class Reason(StrEnum):
     STALLED = "stalled"
     ENGINE_DIED = "engine_died"
     BLIND = "blind"
+    SLEEPING = "sleeping"
     DEGRADED = "degraded"
 
     @property
@@ -75,6 +76,7 @@ _REMEDIES = {
     Reason.STALLED: "any progress: a token, a step or a finished request",
     Reason.ENGINE_DIED: "a restart of the engine",
     Reason.DEGRADED: "what is off coming right again, or a policy that only reports it",
+    Reason.SLEEPING: f"its owner waking it up, then {_ONE_GOOD_CANARY}",
     Reason.BLIND: f"an end of the trouble on our own side, then {_ONE_GOOD_CANARY}",
 }
 _HANGS = frozenset({Reason.CANARY_TIMEOUT, Reason.CANARY_STUCK, Reason.STALLED})

@@ -6,23 +6,26 @@ next one; its `verdict` is the first line of this table that applies:
 | line | holds when                                             | verdict                          |
 |------|--------------------------------------------------------|----------------------------------|
 | 1    | the engine died and no canary has passed since         | not ready, engine_died           |
-| 2    | the endpoint has no canary                             | ready, declared                  |
-| 3    | never proven                                           | not ready: last fault, or phase  |
-| 4    | failed canaries in a row reached the threshold         | not ready: the last fault        |
-| 5    | trouble of our own has outlasted what it may excuse    | not ready, blind                 |
-| 6    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
-| 7    | work in flight, no flow for longer than the stall, or  | not ready, stalled               |
+| 2    | the engine says that it sleeps, and brought nothing    | not ready, sleeping              |
+|      | since it began to say so                               |                                  |
+| 3    | the endpoint has no canary                             | ready, declared                  |
+| 4    | never proven                                           | not ready: last fault, or phase  |
+| 5    | failed canaries in a row reached the threshold         | not ready: the last fault        |
+| 6    | trouble of our own has outlasted what it may excuse    | not ready, blind                 |
+| 7    | was not ready, proofs in a row below the threshold     | not ready, as it was             |
+| 8    | work in flight, no flow for longer than the stall, or  | not ready, stalled               |
 |      | than the doubt and no answer to a canary on top of it  |                                  |
-| 8    | otherwise                                              | ready: canary or traffic         |
+| 9    | otherwise                                              | ready: canary or traffic         |
 
 What keeps busy from being taken for dead: a canary that timed out, or whose handler would not end,
-while users' work was in flight counts for nothing (line 7 judges instead), and one that failed
+while users' work was in flight counts for nothing (line 8 judges instead), and one that failed
 while real output came counts against the canary. A lease excuses silence, never a wrong or error
-answer, and every budget of silence begins anew after it.
+answer, and every budget of silence begins anew after it. Sleep that an engine tells of is like a
+lease whose end it tells too, but that it cannot serve meanwhile: it is live, and not ready.
 
 What keeps our own trouble from being taken for the engine's: silence that it hides is excused as by
 a lease, for as long as `Rules.excuse`. After that nobody can say that the endpoint serves, so it is
-not ready (line 5); but the fault is ours, so no restart of the engine is asked for. A proof, or a
+not ready (line 6); but the fault is ours, so no restart of the engine is asked for. A proof, or a
 failure that is not excused, ends it; so does the end of the trouble, where work stands still.
 """
 
@@ -47,6 +50,7 @@ from serinus.core.evidence import (
     Registered,
     RequestFailed,
     RequestFault,
+    Sleep,
     Tick,
 )
 from serinus.core.rules import Rules
@@ -121,6 +125,9 @@ class Standing(NamedTuple):
     unanswered: bool = False
     """Work stands still, and a canary on top of it got no answer."""
     lease_until: float = float("-inf")
+    """When the last planned pause ends or ended; waking up ends one too."""
+    asleep: Sleep | None = None
+    """The engine's word that it sleeps; None while it is awake, as far as anyone knows."""
     suspect: bool = False
     """A question is owed: a user's request failed on our side, a canary's outcome was lost, or the
     engine began to say that it is not well."""
@@ -243,6 +250,8 @@ class Standing(NamedTuple):
                 return self._told(evidence)
             case Lease():
                 return self._replace(lease_until=evidence.until)
+            case Sleep():
+                return self._slept(evidence)
             case Blinded():
                 return self._blinded(evidence, rules)
             case Registered():
@@ -266,6 +275,7 @@ class Standing(NamedTuple):
             died=None if by_canary else self.died,
             phase=None,
             suspect=False,
+            asleep=None,
         )
 
     def _flowed(self, at: float) -> Standing:
@@ -286,8 +296,19 @@ class Standing(NamedTuple):
         ill = heard.well is False
         return self._replace(ill=ill, suspect=self.suspect or (ill and not self.ill))
 
+    def _slept(self, sleep: Sleep) -> Standing:
+        """Take in that the engine fell asleep, which excuses what failed on the way, or woke up."""
+        if sleep.asleep:
+            fallen = self._replace(failures=0, suspect=False, unanswered=False, blind_since=None)
+            return fallen._replace(asleep=self.asleep or sleep)
+        if self.asleep is None:
+            return self
+        return self._replace(asleep=None, lease_until=max(self.lease_until, sleep.at))
+
     def _failed(self, failed: CanaryFailed, rules: Rules) -> Standing:
         asked = self._replace(asked_at=failed.at, suspect=False)
+        if self.asleep is not None:
+            return asked
         if self.progress_at is not None and self.progress_at >= failed.sent:
             return asked._replace(canary_faults=self.canary_faults + 1)
         excused = self.busy or self.leased(failed.sent) or self.leased(failed.at)
@@ -342,6 +363,8 @@ class Standing(NamedTuple):
         ready, notready = HealthStatus.READY, HealthStatus.NOTREADY
         if self.died is not None:
             return notready, Reason.ENGINE_DIED, self.died
+        if self.asleep is not None:
+            return notready, Reason.SLEEPING, self.asleep
         if not self.canary:
             return ready, Reason.DECLARED, self.verdict.evidence
         if self.proven_at is None:

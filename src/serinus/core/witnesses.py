@@ -4,7 +4,7 @@ A weight of 1 decides alone, one of 0 says nothing:
 
 | witness          | its word                                  | weight                            |
 |------------------|-------------------------------------------|-----------------------------------|
-| process          | the engine died, or is still loading      | 1                                 |
+| process          | it died, is still loading, or sleeps      | 1                                 |
 | canary           | it brought its token                      | 1, less with age                  |
 |                  | it failed, and it counted                 | failures in a row / the threshold |
 |                  | it failed and was excused, or was lost    | 0                                 |
@@ -42,6 +42,7 @@ from serinus.core.evidence import (
     Progress,
     RequestFailed,
     RequestFault,
+    Sleep,
     Witness,
 )
 from serinus.core.rules import Rules
@@ -88,7 +89,7 @@ class Words(NamedTuple):
     reported: int | None = None
     """What the page said when it last said something."""
     health: Heard | None = None
-    process: EngineDied | Loading | None = None
+    process: EngineDied | Loading | Sleep | None = None
     owner: Lease | None = None
     ourselves: Blinded | None = None
 
@@ -107,7 +108,7 @@ class Words(NamedTuple):
             case CanaryFailed() | CanaryUnknown():
                 return self._replace(canary=evidence)
             case Progress():
-                started = None if isinstance(self.process, Loading) else self.process
+                started = self.process if isinstance(self.process, EngineDied) else None
                 if evidence.witness is Witness.COUNTERS:
                     return self._replace(counters=evidence, process=started)
                 return self._replace(traffic=evidence, process=started)
@@ -123,6 +124,8 @@ class Words(NamedTuple):
             case Loading():
                 dead = isinstance(self.process, EngineDied)
                 return self if dead else self._replace(process=evidence)
+            case Sleep():
+                return self._slept(evidence)
             case Lease():
                 return self._replace(owner=evidence)
             case Blinded():
@@ -135,6 +138,11 @@ class Words(NamedTuple):
             return self if load.pending is None else self._replace(in_flight=load)
         known = self.reported if load.pending is None else load.pending
         return self._replace(reading=load, reported=known)
+
+    def _slept(self, sleep: Sleep) -> Words:
+        if isinstance(self.process, EngineDied):
+            return self
+        return self._replace(process=sleep if sleep.asleep else None)
 
     def testimonies(
         self, rules: Rules, *, now: float, flow_at: float, failures: int, counted: bool
@@ -170,7 +178,7 @@ class Words(NamedTuple):
     def _process(self) -> Iterator[Testimony]:
         word = self.process
         if word is not None:
-            short = "dead" if isinstance(word, EngineDied) else str(word.phase)
+            short = _state(word)
             yield Testimony(Witness.PROCESS, Says.NOT_WELL, word.at, 1.0, short, str(word))
 
     def _canary(self, rules: Rules, failures: int) -> Iterator[Testimony]:
@@ -214,6 +222,16 @@ class Words(NamedTuple):
             yield Testimony(Witness.OWNER, Says.NOTHING, lease.at, 0.0, "lease", str(lease))
         if ours is not None:
             yield Testimony(Witness.OURSELVES, Says.NOTHING, ours.at, 0.0, "trouble", str(ours))
+
+
+def _state(word: EngineDied | Loading | Sleep) -> str:
+    match word:
+        case EngineDied():
+            return "dead"
+        case Loading():
+            return str(word.phase)
+        case Sleep():
+            return "asleep"
 
 
 _OWN_WORDS = {True: Says.WELL, False: Says.NOT_WELL, None: Says.NOTHING}

@@ -15,18 +15,27 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from serinus.core.address import EndpointAddress
 from serinus.core.deadlines import Learned, Limits
-from serinus.core.evidence import CanaryFailed, EngineDied, Evidence, Heard, Lease, Registered
+from serinus.core.evidence import (
+    CanaryFailed,
+    EngineDied,
+    Evidence,
+    Heard,
+    Lease,
+    Registered,
+    Sleep,
+)
 from serinus.core.hearing import heard
 from serinus.core.history import History, Transition
 from serinus.core.own_state import Outage
 from serinus.core.performance import Usual
-from serinus.core.report import CheckReport, LeaseReport, Report, told_of
+from serinus.core.report import CheckReport, Report, told_of
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness, SystemHealth
 from serinus.core.verdict import Verdict
 from serinus.errors import LifecycleError, SettingsError
 from serinus.runtime.gauge import Gauge, Goals
+from serinus.runtime.leases import LeaseGrant, Leases
 from serinus.runtime.loop_watch import slept
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
@@ -108,7 +117,9 @@ class Board:
             canaries=settings.health_check_enabled,
             like_readiness=settings.live_mode == "dynamo",
         )
-        self.leases: list[LeaseReport] = []
+        self.leases = Leases(
+            most=settings.lease_max, clock=clock, changed=self._tell_lease, noted=self._note_lease
+        )
         self.outage: Callable[[], Outage | None] = lambda: None
         """Whether all engines are silent at once; who speaks to several of them says so."""
         self._rules = rules_of(settings)
@@ -169,7 +180,7 @@ class Board:
         watched = Watched(address, target, payload, notes=notes, strict=strict)
         watched.gauge = self._gauge(watched)
         self.endpoints[address] = watched
-        self._start(target)
+        self._start(target, str(address))
         return watched
 
     def unwatch(self, watched: Watched) -> None:
@@ -266,16 +277,16 @@ class Board:
             self.checks[name] = target
         else:
             owner.checks = (*owner.checks, target)
-        self._start(target)
+        self._start(target, "" if owner is None else str(owner.address))
         return target
 
     def tell(self, target: HealthCheckTarget, *evidence: Evidence) -> None:
         """Bring evidence that nobody asked for."""
         self.manager.tell(target, *evidence)
 
-    def _start(self, target: HealthCheckTarget) -> None:
+    def _start(self, target: HealthCheckTarget, owner: str) -> None:
         self.manager.add(target)
-        lease = self._lease(self.clock())
+        lease = self.leases.evidence(owner, self.clock())
         if lease is not None:
             self.manager.tell(target, lease)
         self.changed()
@@ -300,29 +311,19 @@ class Board:
         self.system = self.system._replace(holds=holds)
         self.changed()
 
-    def lease(self, why: str, *, seconds: float) -> LeaseReport:
+    def lease(self, why: str, *, seconds: float, endpoint: str = "") -> LeaseGrant:
         """Announce a planned pause. Raises SettingsError beyond `lease_max`."""
-        if not 0 < seconds <= self.settings.lease_max:
-            raise SettingsError(
-                f"lease {why!r}: {seconds!r} s; accepted: more than 0 and at most "
-                f"{self.settings.lease_max:g} s (lease_max)"
-            )
-        lease = LeaseReport(why, self.clock() + seconds)
-        self.leases.append(lease)
-        self._tell_lease()
-        return lease
+        return self.leases.take(why, seconds=seconds, endpoint=endpoint)
 
-    def end_lease(self, lease: LeaseReport) -> None:
-        """End a planned pause early; twice is once."""
-        if not any(kept is lease for kept in self.leases):
-            return
-        self.leases = [kept for kept in self.leases if kept is not lease]
-        self._tell_lease()
+    def lease_until(self, watched: Watched) -> float:
+        """When the last lease that covers an endpoint ends; the past when none does."""
+        return self.leases.until_of(str(watched.address))
 
-    @property
-    def lease_until(self) -> float:
-        """When the last lease ends, in the clock's seconds; the past when none runs."""
-        return max((lease.until for lease in self.leases), default=float("-inf"))
+    def slept(self, asleep: bool, detail: str) -> None:  # noqa: FBT001 - a callback's word
+        """Take the word of the engine behind all endpoints that it sleeps, or is awake."""
+        word = Sleep(self.clock(), asleep, detail)
+        for watched in tuple(self.endpoints.values()):
+            self.manager.tell(watched.target, word)
 
     def engine_died(self, why: str) -> None:
         """Say that the engine of this process is gone: not ready, not live, for good."""
@@ -347,23 +348,25 @@ class Board:
         self.manager.pause()
         self.changed()
 
-    def _tell_lease(self) -> None:
+    def _tell_lease(self, endpoint: str) -> None:
         now = self.clock()
-        lease = self._lease(now) or Lease(now, now)
-        for target in self._targets():
-            self.manager.tell(target, lease)
+        for owner, target in tuple(self._scoped()):
+            if endpoint in {"", owner}:
+                self.manager.tell(target, self.leases.evidence(owner, now) or Lease(now, now))
         self.changed()
 
-    def _lease(self, now: float) -> Lease | None:
-        self.leases = [lease for lease in self.leases if lease.until > now]
-        why = "; ".join(lease.why for lease in self.leases)
-        return Lease(now, self.lease_until, why) if self.leases else None
+    def _note_lease(self, subject: str, before: str, after: str, reason: str, told: str) -> None:
+        self.history.add(Transition(self.clock(), subject, before, after, reason, told))
+        level = logging.WARNING if reason == "ran_out" else logging.INFO
+        logger.log(level, "%s: %s: %s", subject, reason, told)
 
-    def _targets(self) -> Iterable[HealthCheckTarget]:
+    def _scoped(self) -> Iterable[tuple[str, HealthCheckTarget]]:
+        """Return every target with the address of its endpoint; empty for the process's checks."""
         for watched in tuple(self.endpoints.values()):
-            yield watched.target
-            yield from watched.checks
-        yield from tuple(self.checks.values())
+            for target in (watched.target, *watched.checks):
+                yield str(watched.address), target
+        for target in tuple(self.checks.values()):
+            yield "", target
 
     # --- what follows ------------------------------------------------------------------------
 
@@ -383,7 +386,7 @@ class Board:
     def look_around(self) -> None:
         """Take a look at what traffic shows, everywhere."""
         now = self.clock()
-        for target in tuple(self._targets()):
+        for _, target in tuple(self._scoped()):
             if seen := tuple(target.look(now)):
                 self.manager.tell(target, *seen)
 
@@ -400,7 +403,8 @@ class Board:
             endpoints=tuple(endpoints),
             checks=tuple(self._check_reports()),
             holds=self.system.holds,
-            leases=tuple(lease for lease in self.leases if lease.until > now),
+            leases=self.leases.report(),
+            lease_file=self.settings.lease_file,
             history=self.history.transitions,
             forgotten=self.history.forgotten,
             own=self.manager.own_state()._replace(outage=self.outage()),

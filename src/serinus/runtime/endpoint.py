@@ -21,6 +21,7 @@ __all__ = ["Endpoint", "PayloadLike"]
 
 if TYPE_CHECKING:
     from serinus.payloads import HealthCheckPayload
+    from serinus.runtime.leases import LeaseGrant
 
 _POLICIES = ("report", "notready")
 PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
@@ -134,6 +135,10 @@ class Endpoint:
         self._board.add_check(
             name, question, interval=interval, timeout=timeout, owner=served.watched
         )
+
+    def lease(self, why: str, *, seconds: float) -> LeaseGrant:
+        """Announce a planned pause of this endpoint alone; the rest as `Runtime.lease`."""
+        return self._board.lease(why, seconds=seconds, endpoint=str(self.address))
 
     def died(self, why: str) -> None:
         """Say that the engine behind this endpoint is gone."""

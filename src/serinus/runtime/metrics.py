@@ -59,8 +59,15 @@ def _process(text: Exposition, board: Board) -> None:
         [("", len(board.system.holds))],
     )
     now = board.clock()
-    left = max(board.lease_until - now, 0.0)
+    leases = board.leases.report()
+    left = max((lease.until - now for lease in leases), default=0.0)
     text.gauge("serinus_lease_seconds", "Seconds that a planned pause still lasts.", [("", left)])
+    text.gauge("serinus_leases", "Planned pauses that run.", [("", len(leases))])
+    text.counter(
+        "serinus_leases_ran_out_total",
+        "Planned pauses that nobody has renewed or released in time.",
+        [("", board.leases.ran_out)],
+    )
     text.counter(
         "serinus_transitions_total", "Changes of verdicts so far.", [("", board.history.seen)]
     )
@@ -136,6 +143,11 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "serinus_endpoint_degraded",
         "1 for each thing that is off while the endpoint serves; none where nothing is.",
         [(_with(address, what=word), 1) for address, one, _ in named for word in sorted(one.flaws)],
+    )
+    text.gauge(
+        "serinus_endpoint_leased",
+        "1 while a planned pause covers the endpoint.",
+        [(labels(address), int(one.target.standing.leased(now))) for address, one, _ in named],
     )
     _deadlines(text, named)
     text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))

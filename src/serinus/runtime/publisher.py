@@ -71,7 +71,7 @@ class Publisher:
                 armed=self._armed,
                 degraded=any(endpoint.degraded for endpoint in endpoints),
             )
-            self._server.lease_until(max(self._board.lease_until, 0.0))
+            self._server.lease_until(max(self._board.leases.until, 0.0))
         if self._open:
             self._await_fall(endpoints)
             cost = time.perf_counter() - began

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serinus.runtime.board import Board
     from serinus.runtime.checks import Check
     from serinus.runtime.endpoint import Endpoint
+    from serinus.runtime.leases import LeaseGrant
     from serinus.runtime.workings import Workings
 
 __all__ = ["Runtime"]
@@ -188,17 +189,14 @@ class Runtime:
         finally:
             self.board.release(hold)
 
-    @contextmanager
-    def lease(self, why: str, *, seconds: float) -> Iterator[None]:
+    def lease(self, why: str, *, seconds: float) -> LeaseGrant:
         """Announce a planned pause of at most `seconds`: silence is excused, bad answers are not.
 
+        It runs at once, for all endpoints (`Endpoint.lease` for one), until it is released or runs
+        out; `with` and `async with` release it, and `renew` lets it go on.
         Raises SettingsError if `seconds` is more than the setting `lease_max`.
         """
-        lease = self.board.lease(why, seconds=seconds)
-        try:
-            yield
-        finally:
-            self.board.end_lease(lease)
+        return self.board.lease(why, seconds=seconds)
 
     def engine_died(self, why: str) -> None:
         """Say that the engine of this process is gone: not ready and not live, for good."""

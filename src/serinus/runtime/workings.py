@@ -20,6 +20,7 @@ from serinus.settings import Settings
 from serinus.status import SystemStatusServer
 
 if TYPE_CHECKING:
+    from serinus.runtime.lease_file import LeaseFile
     from serinus.runtime.memory import Memory
     from serinus.traces.recorder import Recorder
 
@@ -78,6 +79,8 @@ class Workings:
             self.start_task(self._look_around(), name="looks for the recording")
         if self._memory is not None:
             self.start_task(self._keep_memory(), name="memory of what was learned")
+        if (leases := _lease_file(self.settings, self.board)) is not None:
+            self.start_task(leases.run(), name="follows the file of leases")
         if self._server is not None:
             self._server.attach(
                 asyncio.get_running_loop(), metrics=self.metrics, details=self.publisher.details
@@ -99,6 +102,7 @@ class Workings:
             await self._shut_engines()
             self.publisher.publish()
             self.publisher.close()
+            self.board.leases.close()
             if self._signals is not None:
                 self._signals.close()
             if self._server is not None:
@@ -205,6 +209,17 @@ def _memory(settings: Settings) -> Memory | None:
     memory = Memory(Path(settings.state_file))
     memory.load()
     return memory
+
+
+def _lease_file(settings: Settings, board: Board) -> LeaseFile | None:
+    if settings.lease_file is None:
+        return None
+    # As with the recorder.
+    from pathlib import Path  # noqa: PLC0415
+
+    from serinus.runtime.lease_file import LeaseFile  # noqa: PLC0415
+
+    return LeaseFile(Path(settings.lease_file), board.leases)
 
 
 def _recorder(settings: Settings, clock: Callable[[], float]) -> Recorder | None:

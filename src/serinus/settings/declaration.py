@@ -346,7 +346,13 @@ class Declaration:
         3600.0,
         MOMENT,
         Group.DRAINING,
-        "The longest lease that an owner may take.",
+        "The longest lease that an owner may take; renewed, it lasts as long again.",
+    )
+    lease_file: str | None = setting(
+        None,
+        words.FILE,
+        Group.DRAINING,
+        "A file by which leases are taken from outside the process; `serinus lease` writes it.",
     )
 
     # Limits of the status process

@@ -347,7 +347,7 @@ class EngineWatch:
             self._asker.forget()
             self._weighing.forget()
             self._told = None
-            until = self._board.lease_until
+            until = self._board.lease_until(self._watched)
             if until > evidence[0].at:
                 evidence = (*evidence, Lease(evidence[0].at, until))
         self._tell(*evidence)
