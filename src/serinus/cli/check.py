@@ -173,10 +173,20 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
                 f"{word.get('says')}, {word.get('seconds_ago')} s ago, weight {word.get('weight')}"
             )
             yield f"    {witness}: {said}: {excerpt(word.get('word', ''), limit=120)}"
+    yield from _leases(details)
     own = _object(details, "self")
     if own:
         told = [own.get("lost_at_once"), own.get("last_trouble")]
         yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
+
+
+def _leases(details: Mapping[str, Any]) -> Iterator[str]:
+    """Say which planned pauses run."""
+    leases = details.get("leases")
+    for one in leases if isinstance(leases, list) else ():
+        if isinstance(one, dict):
+            scope, left = one.get("endpoint") or "everything", one.get("left_seconds")
+            yield f"  lease {one.get('why')}: {scope}, {left} s left, taken by {one.get('by')}"
 
 
 def _flaws(body: Mapping[str, Any]) -> str:

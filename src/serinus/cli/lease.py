@@ -42,7 +42,7 @@ examples:
   serinus lease take --file /run/serinus/leases.json --for 90s --reason sleep \\
       --endpoint serinus.vllm.generate
 
-A lease makes silence count for nothing until its end; errors, wrong answers and death count as ever.
+Until its end a lease makes silence count for nothing; errors, wrong answers and death still count.
 `take` of a lease that runs already renews it.
 
 exit codes: {DONE} done · {NOT_DONE} no such lease, or the worker has not taken it in
@@ -103,17 +103,27 @@ class _Port:
         self._file = arguments.file or settings.lease_file
 
     def details(self) -> Mapping[str, Any]:
-        """Ask for the details. Raises ProbeError, also if they are not shown."""
+        """Ask for the details; of a worker that starts, until it has any. Raises ProbeError."""
+        until = time.monotonic() + self.seconds
+        while True:
+            details = self._ask(max(until - time.monotonic(), _GLANCE))
+            if "leases" in details:
+                return details
+            if time.monotonic() >= until:
+                raise ProbeError(f"the worker has told nothing yet, for {self.seconds:g} s")
+            time.sleep(_GLANCE)
+
+    def _ask(self, seconds: float) -> Mapping[str, Any]:
         address = self.address
         if not address.path:
             address = Address(address.host, address.port, address.socket_path, self._path)
-        reply = get(address, query="?verbose", bearer=self._bearer, seconds=self.seconds)
+        reply = get(address, query="?verbose", bearer=self._bearer, seconds=seconds)
         try:
             body: Any = json.loads(reply.body)
         except (ValueError, RecursionError):
             body = None
         details = body.get("details") if isinstance(body, dict) else None
-        if not isinstance(details, dict) or "leases" not in details:
+        if not isinstance(details, dict):
             raise ProbeError("it shows no details: they are for peers on loopback, or need a token")
         return details
 

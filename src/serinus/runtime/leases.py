@@ -207,8 +207,7 @@ class Leases:
         for grant in over:
             self.ran_out += 1
             told = (
-                f"{grant.why} ran out{_scope(grant.endpoint)}: nobody has renewed or released it, "
-                "and silence counts again"
+                f"nobody has renewed or released it{_scope(grant.endpoint)}: silence counts again"
             )
             self._noted(_subject(grant), "running", "none", "ran_out", told)
         self._await_end()
