@@ -86,6 +86,12 @@ class Rig:
         address = self.sidecar.targets[0].address
         return self.sidecar.runtime.board.endpoints[address].target.counts.sent
 
+    @property
+    def passed(self) -> int:
+        """How many canaries of the first engine have passed."""
+        address = self.sidecar.targets[0].address
+        return self.sidecar.runtime.board.endpoints[address].target.counts.passed
+
     async def until(self, claim: Callable[[], bool], *, seconds: float, what: str = "") -> float:
         """Wait until a claim holds; return the seconds that it took."""
         began = time.monotonic()

@@ -2,13 +2,18 @@
 
 What it does not tell: while its EngineCore is frozen, a waiting request is in no metric, and its
 `/health` says 200. During the prefill of one long prompt nothing on the page moves.
+
+While it sleeps (`/sleep`) or is paused (`/pause`) its `/health` says 200, new requests get no
+answer and are in no metric. Of sleep its page tells, `/is_sleeping` of both, and that page is there
+with `VLLM_SERVER_DEV_MODE=1` alone, as are the routes that put it to sleep.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from serinus.engines.counters import CounterNames
+from serinus.engines.counters import CounterNames, Samples
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples
@@ -23,6 +28,7 @@ _NAMES = CounterNames(
     steps=("vllm:iteration_tokens_total_count",),
     finished=("vllm:request_success_total",),
 )
+_SLEEP = "vllm:engine_sleep_state"
 _TRAITS = Traits(
     release="0.32 (recorded); before the V1 engine (0.8) also num_requests_swapped",
     counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
@@ -47,7 +53,31 @@ class VllmEngine(OpenAiApi):
         member("/version", "version", told="version", weight=Weight.MENTION),
         samples("vllm:", Weight.HINT),
     )
+    sleep_path: str | None = "/is_sleeping"
     token_id: int = 1
+
+    @property
+    def metric_names(self) -> frozenset[str]:
+        """The samples of its traits, and of its sleep."""
+        return self.traits.names.all | {_SLEEP}
+
+    def asleep(self, samples: Samples) -> bool | None:
+        """Say whether any of its cores is not awake; None for releases without the sample."""
+        awake = [
+            value
+            for labels, value in samples.get(_SLEEP, ())
+            if labels.get("sleep_state") == "awake"
+        ]
+        return any(value == 0 for value in awake) if awake else None
+
+    def read_sleep(self, status: int, body: bytes) -> bool | None:
+        """Read `/is_sleeping`."""
+        try:
+            told = json.loads(body) if status == 200 else None
+        except ValueError:
+            return None
+        word = told.get("is_sleeping") if isinstance(told, dict) else None
+        return word if isinstance(word, bool) else None
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return the one way there is: ids need neither tokenizer nor chat template.

@@ -135,7 +135,12 @@ class Doubts:
     def _compare(self, own: OwnHealth | None) -> None:
         """Say it once for each time that the engine calls itself well and is not ready."""
         standing, verdict = self._target.standing, self._target.standing.verdict
-        if verdict.ready or standing.proven_at is None or verdict.since == self._accused:
+        if (
+            verdict.ready
+            or standing.asleep
+            or standing.proven_at is None
+            or verdict.since == self._accused
+        ):
             return
         if own is None or not own.well or own.at < verdict.since - self._health_interval:
             return
@@ -151,7 +156,7 @@ class Doubts:
     def _stands_still(self, standing: Standing, now: float) -> bool:
         rules = self._target.rules
         stalls_at = standing.stalls_at(rules)
-        if stalls_at is None or standing.leased(now):
+        if stalls_at is None or standing.asleep or standing.leased(now):
             return False
         pace = max(rules.deadline, rules.stall / 4)
         return stalls_at - now <= rules.stall / 2 and now - self._asked_at >= pace

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from serinus.engines import Engine
+from serinus.engines.capabilities import TellsSleep
 from serinus.engines.exposition import MAX_PAGE_BYTES, read_page
 from serinus.errors import EngineError
 from serinus.sidecar.client import EngineClient
@@ -44,6 +45,8 @@ class Scraper:
         self.trouble = ""
         """Why there was no reading last time; empty if there was."""
         self.last: Seen | None = None
+        self.asleep: bool | None = None
+        """Whether the page said last that the engine sleeps; None where it does not say."""
         self._engine = engine
         self._client = client
         self._heard = heard
@@ -59,7 +62,7 @@ class Scraper:
     def forget(self) -> None:
         """Begin again, with another engine."""
         self.ledger = self.ledger.anew()
-        self.trouble, self.last = "", None
+        self.trouble, self.last, self.asleep = "", None, None
         self._absent_until = float("-inf")
 
     async def read(self, *, seconds: float) -> Seen:
@@ -94,5 +97,7 @@ class Scraper:
         counters = self._engine.counters(samples)
         self.ledger, seen = self.ledger.read(counters, began=began, at=self._clock())
         self.trouble, self.last = "", seen
+        if isinstance(self._engine, TellsSleep):
+            self.asleep = self._engine.asleep(samples)
         self._heard(seen)
         return seen

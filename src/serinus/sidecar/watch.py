@@ -42,6 +42,7 @@ from serinus.sidecar.ledger import Seen
 from serinus.sidecar.life import Life, Stage
 from serinus.sidecar.presence import Presence
 from serinus.sidecar.scraper import Scraper
+from serinus.sidecar.sleep import SleepWatch
 from serinus.sidecar.targets import Target
 from serinus.sidecar.weighing import Weighing, unknown_model
 
@@ -127,6 +128,7 @@ class EngineWatch:
         self._watched = watched
         self._judged = watched.target
         self._another = another
+        self._sleep = SleepWatch(target.engine, client, self._judged, tell=self._tell, clock=clock)
         self._doubts = Doubts(
             self._judged,
             target.engine,
@@ -191,6 +193,8 @@ class EngineWatch:
         await self.presence.feel()
         if self.scraper.has_page() and self.presence.askable():
             await self._scrape(self._patience())
+        if self.presence.askable():
+            await self._sleep.look()
 
     async def _scrape(self, seconds: float) -> Seen | None:
         try:
@@ -225,6 +229,7 @@ class EngineWatch:
             if self.presence.life.stage is Stage.LOADING:
                 self.presence.proven()
             self._tell(Progress(seen.at, Witness.COUNTERS))
+        self._sleep.read(seen, asleep=self.scraper.asleep)
         pending = seen.pending
         if not self.scraper.ledger.believed and self._judged.standing.busy:
             logger.warning(
@@ -275,6 +280,11 @@ class EngineWatch:
                     return (self._load(self._clock(), seen.pending),)
                 if not self.presence.askable() or self.presence.life.closed:
                     return self._not_yet()
+            if (
+                self._judged.standing.asleep is not None
+                and self.presence.life.stage is not Stage.DEAD
+            ):
+                return (self._judged.standing.asleep,)
             return await self._put_question()
 
     def _in_doubt(self) -> bool:
@@ -344,6 +354,7 @@ class EngineWatch:
         if isinstance(evidence[0], Registered):
             self._another()
             self.scraper.forget()
+            self._sleep.forget()
             self._asker.forget()
             self._weighing.forget()
             self._told = None

@@ -98,6 +98,7 @@ class Engine:
         self._inbox: deque[_Sequence] = deque()
         self._waiting: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []
+        self._asleep = False
         self._made = 0  # internal generations so far, for their lengths
 
     @property
@@ -143,6 +144,29 @@ class Engine:
         for sequence in self._take_out(job):
             job.finish(sequence.index, Finish.ABORT)
 
+    @property
+    def asleep(self) -> bool:
+        """Whether it was put to sleep: its loop takes its turns, and steps nothing."""
+        return self._asleep
+
+    def sleep(self, *, abort: bool) -> None:
+        """Step nothing more until `wake`; with `abort`, let everything go that is under way."""
+        self._asleep = True
+        if abort:
+            jobs = {one.job for one in (*self._inbox, *self._waiting, *self._running)}
+            for job in jobs:
+                if job is None:
+                    self._take_out(None)
+                else:
+                    self.abort(job)
+            self._tell(_Tally())
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Go on."""
+        self._asleep = False
+        self._wake.set()
+
     async def turn(self) -> None:
         """Wait until the core's loop can take its turn; while it hangs it cannot."""
         while self._board.on(Fault.HANG):  # noqa: ASYNC110 - pages look, so that none is kept
@@ -151,7 +175,7 @@ class Engine:
     async def run(self) -> NoReturn:
         """Step for as long as there is work, and wait for more; end by cancellation only."""
         while True:
-            while self._board.on(Fault.HANG):
+            while self._asleep or self._board.on(Fault.HANG):
                 await self._pause(math.inf)
             self._take_in()
             if not self._running:
@@ -190,14 +214,14 @@ class Engine:
         """Spend `cost` seconds of work: slower under a fault, and not at all while hung."""
         while cost > _EPSILON:
             began, rate = self._clock(), self._rate()
-            if not rate and not self._board.on(Fault.HANG):
+            if not rate and not self._asleep and not self._board.on(Fault.HANG):
                 self._take_in()
                 self._tell(_Tally())
             await self._pause(cost / rate if rate else math.inf)
             cost -= (self._clock() - began) * rate
 
     def _rate(self) -> float:
-        if self._board.on(Fault.HANG, Fault.STALL):
+        if self._asleep or self._board.on(Fault.HANG, Fault.STALL):
             return 0.0
         slow = self._board.window(Fault.SLOW)
         return 1.0 if slow is None or slow.value is None else 1.0 / slow.value

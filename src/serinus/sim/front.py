@@ -69,7 +69,15 @@ class Front:
             return self._lacks(", ".join(methods))
         page = answer(
             Situation(
-                self.loading, self._in_flight, self._metrics, self._engine.turn, self._generating
+                loading=self.loading,
+                in_flight=self._in_flight,
+                metrics=self._metrics,
+                core=self._engine.turn,
+                generates=self._generating,
+                sleep=lambda abort: self._engine.sleep(abort=abort),
+                wake=self._engine.wake,
+                asleep=self._engine.asleep,
+                query=request.query,
             )
         )
         return self._response(page if isinstance(page, Page) else await page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from serinus.sim.answers import as_json
 
@@ -31,7 +31,8 @@ class Situation:
 
     `metrics` renders the metrics page, which only the page itself should pay for. `core` ends when
     the engine's own loop has taken its turn: never while it hangs. `generates` has the engine make
-    one token, for as long as it is entered.
+    one token, for as long as it is entered. `sleep` puts the engine to sleep, letting go of what
+    is under way if asked to, and `wake` wakes it; `query` is that of the request.
     """
 
     loading: bool
@@ -39,6 +40,10 @@ class Situation:
     metrics: Callable[[], str]
     core: Callable[[], Awaitable[None]]
     generates: Callable[[], AbstractContextManager[object]]
+    sleep: Callable[[bool], None]
+    wake: Callable[[], None]
+    asleep: bool
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 #: For each path the methods it takes, and what they answer, at once or when they can.

@@ -21,6 +21,8 @@ __all__ = ["Vllm"]
 
 VERSION = "0.32.0"
 FINGERPRINT = f"vllm-{VERSION}-simulated"
+_SLEEP_STATES = {"0": "", "1": "weights_offloaded", "2": "discard_all"}
+_SLEEP_MODES = ("abort", "keep")
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -191,6 +193,9 @@ class Vllm:
             "/health": {"GET": alive},
             "/ping": {"GET": alive, "POST": alive},
             "/load": {"GET": self._load},
+            "/sleep": {"POST": self._sleep},
+            "/wake_up": {"POST": self._wake},
+            "/is_sleeping": {"GET": self._is_sleeping},
             "/version": {"GET": lambda _: json_page({"version": VERSION})},
             "/v1/models": {
                 "GET": lambda now: json_page(self.shapes.models(loaded=not now.loading))
@@ -207,6 +212,26 @@ class Vllm:
         """Answer `/load`: nought unless `--enable-server-load-tracking` was asked for."""
         tracked = situation.in_flight if self._options.load_tracking else 0
         return json_page({"server_load": tracked})
+
+    def _sleep(self, situation: Situation) -> Page:
+        """Put it to sleep as `VLLM_SERVER_DEV_MODE=1` lets its owner do; level 0 is a pause."""
+        level, mode = situation.query.get("level", "1"), situation.query.get("mode", "abort")
+        if level not in _SLEEP_STATES or mode not in _SLEEP_MODES:
+            wanted = f"level 0, 1 or 2 and mode {' or '.join(_SLEEP_MODES)}"
+            return json_page({"detail": f"{wanted} are accepted"}, status=422)
+        situation.sleep(mode == "abort")
+        self._page.sleeps(_SLEEP_STATES[level])
+        return json_page({"status": "sleeping", "level": int(level)})
+
+    def _wake(self, situation: Situation) -> Page:
+        situation.wake()
+        self._page.sleeps("awake")
+        return json_page({"status": "awake", "tags": None})
+
+    async def _is_sleeping(self, situation: Situation) -> Page:
+        """Answer for the core, which is asked: never while it is frozen."""
+        await situation.core()
+        return json_page({"is_sleeping": situation.asleep})
 
     def _loading(self) -> Page:
         reply = self.shapes.loading()

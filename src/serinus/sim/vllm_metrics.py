@@ -1,6 +1,6 @@
 """vLLM's metrics page: the names, labels, kinds and buckets of vLLM 0.32, fed by the engine.
 
-What the simulator has no counterpart for (caches, preemption, sleep) is there and stands still.
+What the simulator has no counterpart for (caches, preemption) is there and stands still.
 The page of a real server also has `python_*`, `process_*` and `http_*` families; of these only
 `process_start_time_seconds` is given, for readers that look for a restart.
 """
@@ -41,6 +41,7 @@ _STILL = (  # counters of things that do not happen here: name, what it counts, 
      "source", ("device", "host", "p2p", "disk", "external_unspecified")),
 )
 # fmt: on
+_SLEEP_STATES = ("awake", "weights_offloaded", "discard_all")
 _FINISHED = ("stop", "length", "abort", "error", "repetition")
 _REFUSALS = ("max_num_queued_reqs", "max_num_queued_tokens")
 _SOURCES = ("local_compute", "local_cache_hit", "external_kv_transfer")
@@ -99,6 +100,11 @@ class VllmPage:
         for each in step.ended:
             self._ended(each)
 
+    def sleeps(self, state: str) -> None:
+        """Take in how it sleeps, one of the values of the label; empty for none of them."""
+        for one in _SLEEP_STATES:
+            self._set("engine_sleep_state", one == state, sleep_state=one)
+
     def refused(self) -> None:
         """Count a request that found the queue full."""
         labels = {**self._model, "reason": "max_num_queued_reqs"}
@@ -153,7 +159,7 @@ class VllmPage:
             "Number of waiting requests by reason.",
             *self._each("reason", ("capacity", "deferred")),
         )
-        states = self._each("sleep_state", ("awake", "weights_offloaded", "discard_all"))
+        states = self._each("sleep_state", _SLEEP_STATES)
         gauge("engine_sleep_state", "Engine sleep state.", *states)
         self._set("engine_sleep_state", 1, sleep_state="awake")
         gauge("kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.")
