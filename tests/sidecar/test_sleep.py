@@ -73,7 +73,7 @@ async def test_an_engine_that_sleeps_from_the_start_is_known_to() -> None:
         await post(engine.url, "/sleep")
         async with over(engine.url) as rig:
             await asleep(rig)
-            assert rig.canaries == 0
+            assert rig.passed == 0
             await post(engine.url, "/wake_up")
             await rig.until_ready(20)
 

@@ -16,6 +16,7 @@ from serinus.runtime.endpoint import Endpoint
 from serinus.runtime.engine_monitor import EngineMonitor
 from serinus.runtime.publisher import Publisher
 from serinus.runtime.served import Served
+from serinus.runtime.sleep_monitor import SleepMonitor, can_tell
 from serinus.settings import Settings
 from serinus.status import SystemStatusServer
 
@@ -130,7 +131,10 @@ class Workings:
     def monitor_engine(
         self, engine: Any, *, interval: float | None, timeout: float | None, shutdown: bool
     ) -> None:
-        """Watch an engine for its death; with `shutdown`, end it when the runtime closes."""
+        """Watch an engine for its death and its sleep.
+
+        With `shutdown`, end it when the runtime closes.
+        """
         settings = self.settings
         monitor = EngineMonitor(
             engine,
@@ -141,6 +145,9 @@ class Workings:
             max_failures=settings.engine_health_check_max_failures,
         )
         self.start_task(monitor.run(), name=f"monitor of {type(engine).__name__}")
+        if can_tell(engine):
+            sleep = SleepMonitor(engine, slept=self.board.slept)
+            self.start_task(sleep.run(), name=f"sleep of {type(engine).__name__}")
         if shutdown:
             self._engines.append(engine)
 
