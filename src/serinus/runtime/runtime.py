@@ -212,7 +212,7 @@ class Runtime:
     ) -> None:
         """Watch an `AsyncLLM`-like engine (`errored`, `check_health()`) for its death.
 
-        One that has `is_sleeping()` is asked for that too: while it sleeps it is not ready and live.
+        One that has `is_sleeping()` is asked that too: asleep it is not ready, and live.
 
         `interval` and `timeout` are seconds; None takes the settings. With `shutdown`, the engine's
         `shutdown()` is called when the runtime closes, within the settings' time for it.
