@@ -39,6 +39,10 @@ QUICK: Mapping[str, Any] = {
 """Everything that is a minute in earnest is about a second here. No status process."""
 NOTICED = WAIT + 2 * DEADLINE + 1.0
 """Seconds within which an idle engine's silence must be noticed, on a machine that is busy."""
+SLACK = 5
+"""How many times longer than an idle one a machine may take that has much else to do."""
+STANDS_STILL = {Reason.STALLED, Reason.CANARY_TIMEOUT}
+"""Of work that stands still: its budget is over, or a question on top was missed first."""
 
 
 class Rig:
@@ -93,11 +97,14 @@ class Rig:
         return self.sidecar.runtime.board.endpoints[address].target.counts.passed
 
     async def until(self, claim: Callable[[], bool], *, seconds: float, what: str = "") -> float:
-        """Wait until a claim holds; return the seconds that it took."""
-        began = time.monotonic()
+        """Wait until a claim holds; return the seconds that it took.
+
+        `seconds` is what an idle machine needs at the most; another one gets `SLACK` times that.
+        """
+        began, patience = time.monotonic(), SLACK * seconds
         while not claim():
             took = time.monotonic() - began
-            assert took < seconds, f"not within {seconds:g} s: {what} ({self.reason()})"
+            assert took < patience, f"not within {patience:g} s: {what} ({self.reason()})"
             await asyncio.sleep(0.005)
         return time.monotonic() - began
 

@@ -10,7 +10,7 @@ import pytest
 from serinus.core.evidence import Witness
 from serinus.core.hearing import heard
 from serinus.core.status import LiveReason, Reason
-from tests.sidecar.rig import DEADLINE, HANG, NOTICED, STALL, WAIT, over_sim
+from tests.sidecar.rig import DEADLINE, HANG, NOTICED, STALL, STANDS_STILL, WAIT, over_sim
 
 pytestmark = pytest.mark.real_time
 
@@ -69,7 +69,7 @@ async def test_users_work_that_stands_still_is_a_stall(fault: str) -> None:
         await asyncio.sleep(0.2)
         rig.fault(fault)
         took = await rig.until(lambda: not rig.ready, seconds=STALL + 1.5, what="stalled")
-        assert rig.reason() is Reason.STALLED
+        assert rig.reason() in STANDS_STILL
         assert took > STALL - 0.5
         await rig.until(lambda: not rig.live, seconds=HANG + 1, what="not live")
         rig.clear()

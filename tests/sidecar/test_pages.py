@@ -11,7 +11,7 @@ from aiohttp import web
 from serinus.core.hearing import heard
 from serinus.core.report import as_json
 from serinus.core.status import Reason
-from tests.sidecar.rig import DEADLINE, NOTICED, STALL, ScriptedEngine, over, scripted
+from tests.sidecar.rig import DEADLINE, NOTICED, STALL, STANDS_STILL, ScriptedEngine, over, scripted
 
 pytestmark = pytest.mark.real_time
 
@@ -127,7 +127,7 @@ async def test_a_page_that_cannot_show_a_standstill_leaves_it_to_the_last_questi
 
         engine.answers["/v1/completions"] = never
         await rig.until(lambda: not rig.ready, seconds=STALL + DEADLINE + 1, what="stalled")
-        assert rig.reason() is Reason.STALLED
+        assert rig.reason() in STANDS_STILL
 
 
 async def test_a_page_that_hangs_does_not_hold_up_the_canary() -> None:
@@ -205,7 +205,7 @@ async def test_an_engine_that_counts_at_the_end_is_not_called_stalled_in_the_mid
         await rig.holds(lambda: rig.ready, seconds=3 * STALL)
         engine.answers["/health"] = waits_for_a_slot
         await rig.until(lambda: not rig.ready, seconds=4 * STALL + 5, what="not ready")
-        assert rig.reason() is Reason.STALLED
+        assert rig.reason() in STANDS_STILL
         endpoint: Any = as_json(rig.report, wall=str)["endpoints"]
         [told] = endpoint.values()
         assert told["decided_by"] == "engine counters"

@@ -15,6 +15,8 @@ from serinus.runtime.callables import gives_stream
 from serinus.runtime.checks import Check, as_question
 from serinus.runtime.context import Context
 from serinus.runtime.served import Served
+from serinus.runtime.target import Answer
+from serinus.runtime.traffic import Traffic
 from serinus.settings import Settings
 
 __all__ = ["Endpoint", "PayloadLike"]
@@ -103,6 +105,38 @@ class Endpoint:
             labels=labels,
             degraded_policy=policy,
         )
+
+    def watch(
+        self,
+        question: Callable[[], Awaitable[Answer]] | None,
+        *,
+        graceful_shutdown: bool = True,
+        metrics_labels: list[tuple[str, str]] | None = None,
+        degraded_policy: str | None = None,
+        engine: str = "",
+    ) -> Traffic:
+        """Watch the endpoint though its requests go through no handler; return their account.
+
+        Whoever passes the requests on keeps it (`Account`). `question` sends one canary and says
+        what came of it; without one there is none. `engine`: whose times are learned, the kind and
+        the model. The rest as `serve_endpoint`.
+        """
+        labels, policy = _labels(metrics_labels), _policy(degraded_policy)
+        if self._board.system.draining:
+            raise LifecycleError(f"endpoint {self.address}: the runtime is draining")
+        served = Served(
+            self._board,
+            self.address,
+            None,
+            question=question,
+            graceful=graceful_shutdown,
+            labels=labels,
+            degraded_policy=policy,
+        )
+        self._served[self.address] = served
+        if engine:
+            self._board.identify(served.watched, engine)
+        return served.traffic
 
     async def withdraw(self) -> None:
         """Stop serving; requests in flight go on to their end. Twice is once."""

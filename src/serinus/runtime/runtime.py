@@ -124,6 +124,11 @@ class Runtime:
         await self._workings.draining.wait()
 
     @property
+    def entered(self) -> bool:
+        """Whether it has been entered; it may have been left again."""
+        return self._inside is not None
+
+    @property
     def draining(self) -> bool:
         """Whether no new work is wanted."""
         return self.board.system.draining

@@ -1,13 +1,17 @@
-"""A handler while it is served: what the board asks, and where users' requests go through."""
+"""An endpoint while it is served: what the board asks, and the account of users' requests.
+
+They go through a handler, or through somebody else who keeps the account.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 from zlib import crc32
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import CanaryPassed, Evidence, Progress, RequestFailed
+from serinus.errors import LifecycleError
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.canary import ask_handler
 from serinus.runtime.context import Context
@@ -18,15 +22,17 @@ __all__ = ["Served"]
 
 
 class Served:
-    """One handler at one address, from its registration to its withdrawal.
+    """One address, from its registration to its withdrawal.
 
-    `payload` None means that it has no canary. `graceful`: draining waits for its requests.
+    A canary is the `payload` through the handler, or what `question` does; without both there is
+    none. `graceful`: draining waits for its requests. Without a handler nothing is streamed.
     """
 
     __slots__ = (
         "_board",
         "_handler",
         "_payload",
+        "_question",
         "_takes_context",
         "graceful",
         "labels",
@@ -38,10 +44,11 @@ class Served:
         self,
         board: Board,
         address: EndpointAddress,
-        handler: Callable[..., AsyncIterator[Any]],
+        handler: Callable[..., AsyncIterator[Any]] | None,
         *,
-        takes_context: bool,
-        payload: dict[str, Any] | None,
+        takes_context: bool = False,
+        payload: dict[str, Any] | None = None,
+        question: Callable[[], Awaitable[Answer]] | None = None,
         graceful: bool,
         labels: tuple[tuple[str, str], ...],
         degraded_policy: str | None = None,
@@ -50,12 +57,13 @@ class Served:
         self._handler = handler
         self._takes_context = takes_context
         self._payload = payload
+        self._question = question
         self.graceful = graceful
         self.labels = labels
         self.traffic = Traffic(board.clock, self._witness)
         self.watched: Watched = board.watch(
             address,
-            payload=payload is not None,
+            payload=payload is not None or question is not None,
             ask=self._ask,
             look=self._look,
             alerted=self._alerted,
@@ -73,11 +81,16 @@ class Served:
         return accounted(self.traffic, self._answer(request, context))
 
     def _answer(self, request: Any, context: Context) -> AsyncIterator[Any]:
+        if self._handler is None:
+            raise LifecycleError(f"endpoint {self.watched.address} has no handler to stream from")
         return self._handler(request, context) if self._takes_context else self._handler(request)
 
     async def _ask(self) -> Answer:
         on_top = self.watched.target.standing.busy
-        answer = await ask_handler(self._answer, self._payload or {}, self._board.clock)
+        if self._question is not None:
+            answer = await self._question()
+        else:
+            answer = await ask_handler(self._answer, self._payload or {}, self._board.clock)
         if not on_top:
             return answer
         return tuple(  # it says nothing of the work that it was sent on top of

@@ -19,14 +19,14 @@ from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
 from serinus.errors import excerpt
 from serinus.runtime.answers import TELLING_KEYS, error_in, looks_bad, status_of
 
-__all__ = ["BUCKETS", "Traffic", "accounted", "blame"]
+__all__ = ["BUCKETS", "SAMPLE", "Traffic", "accounted", "blame", "blame_item"]
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the duration histogram, in seconds; the last bucket beyond is open."""
 
 _AT_ONCE = 0.25
 """Seconds into a silence in which a stream may begin and still be what it is owed to."""
-_SAMPLE = 15
+SAMPLE = 15
 """One chunk in this many, and one, is looked at more closely."""
 _NOT_YET = float("-inf")
 
@@ -184,10 +184,10 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                     traffic.told_at = now
                     traffic.witness(Progress(now, flow=good > 1))
             else:
-                traffic.failed(_blame_item(item), error_in(item) or "")
+                traffic.failed(blame_item(item), error_in(item) or "")
             yield item
             waiting = True
-            if good & _SAMPLE == 1:  # how long the consumer rests; not each time, for its cost
+            if good & SAMPLE == 1:  # how long the consumer rests; not each time, for its cost
                 rested += clock() - now
                 rests += 1
             others = traffic.awaiting
@@ -236,7 +236,8 @@ def blame(error: BaseException) -> RequestFault:
     return RequestFault.CLIENT if isinstance(error, ValueError) else RequestFault.SERVER
 
 
-def _blame_item(item: Any) -> RequestFault:
+def blame_item(item: Any) -> RequestFault:
+    """Say whose fault an item is that carries an error; a code of 4xx is the client's."""
     code = status_of(item)
     client = code is not None and 400 <= code < 500 and code not in (408, 429)
     return RequestFault.CLIENT if client else RequestFault.SERVER

@@ -452,6 +452,34 @@ class Declaration:
         "is awaited: live, not ready.",
     )
 
+    # Inside an ASGI app
+
+    asgi_endpoint: str = setting(
+        "asgi.server.generate",
+        words.ADDRESS,
+        Group.ASGI,
+        "The address of the endpoint that the middleware judges.",
+    )
+    asgi_paths: tuple[str, ...] = setting(
+        (
+            "/v1/completions",
+            "/v1/chat/completions",
+            "/v1/responses",
+            "/v1/messages",
+            "/generate",
+        ),
+        Names(),
+        Group.ASGI,
+        "The paths whose POSTs are users' work.",
+    )
+    asgi_engine: str | None = setting(
+        None,
+        words.ENGINE,
+        Group.ASGI,
+        "The kind of server that the app is, one of `serinus engines`, for its canaries; without "
+        "it there are none.",
+    )
+
     # Recording
 
     record: str | None = setting(

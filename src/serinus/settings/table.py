@@ -30,6 +30,7 @@ class Group(StrEnum):
     LIMITS = "Limits of the status process"
     DETAILS = "Who may see details"
     SIDECAR = "The sidecar"
+    ASGI = "Inside an ASGI app"
     RECORDING = "Recording"
 
 

@@ -5,8 +5,10 @@ Each check returns the text as it should be, or raises RefusedError.
 
 from __future__ import annotations
 
-__all__ = ["FILE", "HOST", "MODEL", "PAYLOAD", "SECRET", "SOCKET", "URL_PATH"]
+__all__ = ["ADDRESS", "ENGINE", "FILE", "HOST", "MODEL", "PAYLOAD", "SECRET", "SOCKET", "URL_PATH"]
 
+from serinus.core.address import EndpointAddress
+from serinus.errors import SettingsError
 from serinus.settings.kinds import RefusedError, Text
 
 SOCKET_BYTES = 107
@@ -46,10 +48,19 @@ def _secret(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    try:
+        return str(EndpointAddress.parse(text))
+    except SettingsError:
+        raise RefusedError from None
+
+
 def _any(text: str) -> str:
     return text
 
 
+ADDRESS = Text("an address such as namespace.component.endpoint", _address, metavar="ADDRESS")
+ENGINE = Text("the name of an engine", _any, metavar="ENGINE")
 HOST = Text(
     "a host name or address to listen on, such as 0.0.0.0, :: or 127.0.0.1", _host, metavar="HOST"
 )

@@ -7,15 +7,13 @@ excused, and one that says "not yet" before its first token is loading.
 from __future__ import annotations
 
 from serinus.core.evidence import (
-    CanaryFailed,
-    CanaryFault,
     CanaryPassed,
     CanaryUnknown,
-    Evidence,
     Loading,
     Phase,
 )
 from serinus.engines import Blame
+from serinus.runtime.overload import Overload
 from serinus.runtime.target import Answer
 from serinus.sidecar.asker import outcome_of
 from serinus.sidecar.client import Exchange
@@ -33,18 +31,17 @@ class Weighing:
 
     def __init__(self, presence: Presence, *, stall: float) -> None:
         self._presence = presence
-        self._stall = stall
-        self._busy_since: float | None = None
+        self._overload = Overload(stall)
 
     def forget(self) -> None:
         """Begin again, with another engine."""
-        self._busy_since = None
+        self._overload.over()
 
     def answer(self, exchange: Exchange) -> Answer:
         """Say as evidence what an answer means; the engine's life turns by it if it must."""
         outcome, failure = outcome_of(exchange), exchange.answer.failure
         if isinstance(outcome, CanaryPassed):
-            self._busy_since = None
+            self._overload.over()
             self._presence.proven()
             return (outcome,)
         if failure is None:
@@ -53,19 +50,11 @@ class Weighing:
         if says_dead(failure):
             self._presence.said_dead(failure.detail)
         elif failure.blame is Blame.LOAD:
-            return (self._too_busy(outcome),)
+            return (self._overload.weighed(outcome),)
         elif failure.status == _NOT_YET and self._presence.life.stage is Stage.LOADING:
             at = outcome.at
             return Loading(at, Phase.FIRST_TOKEN), CanaryUnknown(at, f"loading: {failure.detail}")
         return (outcome,)
-
-    def _too_busy(self, outcome: CanaryFailed) -> Evidence:
-        if self._busy_since is None:
-            self._busy_since = outcome.at
-        if outcome.at - self._busy_since < self._stall:
-            return CanaryUnknown(outcome.at, outcome.detail)
-        detail = f"{outcome.detail}, for {outcome.at - self._busy_since:.0f} s"
-        return CanaryFailed(outcome.at, outcome.sent, CanaryFault.ERROR_ITEM, detail)
 
 
 def unknown_model(exchange: Exchange) -> bool:
