@@ -1,6 +1,8 @@
 # Everything starts from a bare Python 3.11 with pip and venv. PYTHON=... names another interpreter.
 
 ENGINE ?= sim
+ENGINES ?= vllm sglang
+INSTALLED := vllm sglang llamacpp transformers
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 MUTANT_CHILDREN ?= 2
@@ -8,16 +10,16 @@ export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export PYTHON
 
-.PHONY: help run test mutants test-documents test-vllm check simulate docs verdicts bench wheel clean
+.PHONY: help run test mutants test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-run: .venv/complete ## Watch an engine with faults to try: ENGINE=sim (default) or ENGINE=vllm (installs it)
-ifeq ($(ENGINE),vllm)
-	scripts/engines/install_vllm.sh
-	$(BIN)/serinus run --engine vllm -- scripts/engines/serve_vllm.sh {port}
+run: .venv/complete ## Watch an engine with faults to try: ENGINE=sim (default), or vllm, sglang, llamacpp, transformers (installs it)
+ifneq ($(filter $(ENGINE),$(INSTALLED)),)
+	scripts/engines/install_$(ENGINE).sh
+	$(BIN)/serinus run --engine $(ENGINE) -- scripts/engines/serve_$(ENGINE).sh {port}
 else
 	$(BIN)/serinus run --engine $(ENGINE)
 endif
@@ -25,8 +27,8 @@ endif
 # Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
 # then what the documents show.
 test: .venv/complete ## Run all tests but those that need vLLM
-	$(PYTEST) -q -n 2 -m "not end_to_end and not vllm"
-	$(PYTEST) -q -m "end_to_end and not vllm"
+	$(PYTEST) -q -n 2 -m "not end_to_end and not vllm and not engines"
+	$(PYTEST) -q -m "end_to_end and not vllm and not engines"
 	$(MAKE) --no-print-directory test-documents
 
 # Apart from the tests: pytest-randomly would shuffle the blocks of a document.
@@ -36,6 +38,12 @@ test-documents: .venv/complete
 test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run the tests on it
 	scripts/engines/install_vllm.sh
 	$(PYTEST) -q -m vllm tests/vllm
+
+test-engines: .venv/complete ## Install real engines (once) and run the tests on them: ENGINES="vllm sglang llamacpp transformers"
+	@for engine in $(ENGINES); do \
+	  scripts/engines/install_$$engine.sh && \
+	  REAL_ENGINE=$$engine $(PYTEST) -q -p no:randomly -rP -m engines tests/engines_real || exit 1; \
+	done
 
 check: .venv/complete ## Format, lint, types, layers, and generated documents up to date
 	$(BIN)/ruff format --check .

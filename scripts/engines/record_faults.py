@@ -10,7 +10,6 @@ killed.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gzip
 import json
 import os
@@ -28,6 +27,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from freezing import busiest, descendants, held  # beside this script
+
 from serinus.traces import append_mark
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +37,6 @@ WELL = 30.0
 FLAGS = ("--canary-wait-time", "1", "--health-check-request-timeout", "2")
 """Often, so that much is known of what a canary would have brought."""
 START = 300.0
-SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-"""Of <sys/ptrace.h> and <linux/wait.h>."""
 
 
 class Part(NamedTuple):
@@ -127,11 +126,7 @@ class Stage:
     def _busiest(self, pid: int) -> int:
         """Find the thread that computes most while something is generated; not the main one."""
         with self.traffic(1, tokens=400):
-            before = ticks(pid)
-            time.sleep(2)
-            after = ticks(pid)
-        spent = {tid: after[tid] - before.get(tid, 0) for tid in after if tid != pid}
-        return max(spent, key=lambda tid: spent[tid])
+            return busiest(pid)
 
     @contextmanager
     def traffic(self, requests: int, *, tokens: int) -> Iterator[None]:
@@ -263,50 +258,12 @@ def free_port() -> int:
         return int(holder.getsockname()[1])
 
 
-def descendants(pid: int) -> list[int]:
-    """Name the processes below one."""
-    found, todo = [], [pid]
-    while todo:
-        children = Path(f"/proc/{todo[0]}/task/{todo.pop(0)}/children")
-        below = [int(word) for word in children.read_text().split()] if children.exists() else []
-        found += below
-        todo += below
-    return found
-
-
 def end(pid: int) -> None:
     """Kill a process of ours that is still there."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def ticks(pid: int) -> dict[int, int]:
-    """Read the processor time of each thread of a process."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        fields = (task / "stat").read_text().rpartition(")")[2].split()
-        found[int(task.name)] = int(fields[11]) + int(fields[12])
-    return found
-
-
-@contextmanager
-def held(thread: int) -> Iterator[None]:
-    """Stop one thread of another process, as a debugger does (ptrace(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def ptrace(request: int) -> None:
-        if libc.ptrace(request, thread, None, None) == -1:
-            raise OSError(ctypes.get_errno(), f"ptrace of thread {thread}")
-
-    ptrace(SEIZE)
-    ptrace(INTERRUPT)
-    os.waitpid(thread, WALL)
-    try:
-        yield
-    finally:
-        ptrace(DETACH)
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """Stands in for SGLang's compiled kernels, whose builds are for CUDA only.
 
-Installed as ``sgl_kernel`` beside SGLang, it lets every name of that package be imported; calling one
-raises. With `--attention-backend torch_native` and a small dense model none is called: SGLang computes
-with plain torch. Its server, tokenizer manager, scheduler, detokenizer and health code are its own.
+Installed as ``sgl_kernel`` beside SGLang, it lets every name of that package be imported; calling
+one raises. With `--attention-backend torch_native` and a small dense model none is called: SGLang
+computes with plain torch. Its server, tokenizer manager, scheduler, detokenizer and health code are
+its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Missing:
     def __getattr__(self, name: str) -> Missing:
         return missing(f"{self.__name__}.{name}")
 
-    def __call__(self, *arguments: object, **options: object) -> NoReturn:
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        """Refuse: there is no code to call."""
         raise NotImplementedError(f"sgl_kernel.{self.__name__} has no build for CPUs")
 
 
@@ -43,7 +45,7 @@ __getattr__ = missing
 class Submodules(MetaPathFinder, Loader):
     """Finds every module below sgl_kernel, and makes it as empty as this one."""
 
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
         """Claim what is below sgl_kernel, and leave the rest to others."""
         if fullname.startswith("sgl_kernel."):
             return ModuleSpec(fullname, self, is_package=True)

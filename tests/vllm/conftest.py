@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vllm import rig
+from tests.engines_real import rig
 
 
 @pytest.fixture(autouse=True, scope="session")

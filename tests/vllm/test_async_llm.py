@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.vllm import rig
+from tests.engines_real import rig
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.vllm import rig
+from tests.engines_real import rig
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -59,7 +59,7 @@ def watched(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> I
     flags: tuple[str, ...] = getattr(request, "param", FAST)
     sidecar = rig.serve_sidecar(engine.url, *flags, log=tmp_path / "sidecar.log")
     try:
-        address = _address(sidecar)
+        address = rig.address_of(sidecar)
         rig.wait_until(lambda: rig.codes(address) == (200, 200), seconds=20, what="ready")
         yield address
     finally:
@@ -71,9 +71,9 @@ def _start(folder: Path) -> Engine:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     sidecar = rig.serve_sidecar(url, *FAST, log=folder / "first-sidecar.log")
-    engine = rig.serve_vllm(port, log=folder / "vllm.log")
+    engine = rig.serve("vllm", port, log=folder / "vllm.log")
     try:
-        address = _address(sidecar)
+        address = rig.address_of(sidecar)
         watch, seen = rig.Watch(address), []
 
         def up() -> bool:
@@ -90,17 +90,6 @@ def _start(folder: Path) -> Engine:
     finally:
         sidecar.close()
     return Engine(url, engine, seen)
-
-
-def _address(sidecar: rig.Started) -> str:
-    """Wait for the line with the addresses, the last word of which is the status port's."""
-
-    def greeting() -> list[str]:
-        assert sidecar.process.poll() is None, sidecar.said()
-        return [line for line in sidecar.said().splitlines() if " watching " in line]
-
-    rig.wait_until(lambda: bool(greeting()), seconds=20, what="the sidecar's address")
-    return greeting()[0].split()[-1]
 
 
 def test_a_loading_model_is_live_and_not_ready_with_its_phase(engine: Engine) -> None:

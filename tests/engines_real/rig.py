@@ -1,4 +1,4 @@
-"""Real vLLM processes: started, found, frozen, thawed, killed, and probed meanwhile."""
+"""Real engines' processes: started, found, frozen, thawed, killed, and probed meanwhile."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from scripts.engines.freezing import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = Path(os.environ.get("ENGINES_DIR", Path.home() / ".cache/serinus/engines"))
@@ -86,9 +88,11 @@ class Started:
             self.process.stdin.close()
 
 
-def serve_vllm(port: int, *, log: Path) -> Started:
-    """Start the OpenAI server of vLLM on the tiny model; it needs half a minute to be up."""
-    return Started([str(ROOT / "scripts/engines/serve_vllm.sh"), str(port)], log=log, environ={})
+def serve(engine: str, port: int, *, log: Path) -> Started:
+    """Start a real engine on the tiny model; it may need a minute to be up."""
+    return Started(
+        [str(ROOT / f"scripts/engines/serve_{engine}.sh"), str(port)], log=log, environ={}
+    )
 
 
 def serve_async_llm(*, log: Path, **settings: str) -> Started:
@@ -105,25 +109,21 @@ def serve_async_llm(*, log: Path, **settings: str) -> Started:
     return Started([str(PYTHON), script, str(MODEL)], log=log, environ=environ)
 
 
-def serve_sidecar(url: str, *flags: str, log: Path) -> Started:
+def serve_sidecar(url: str, *flags: str, log: Path, engine: str = "vllm") -> Started:
     """Start a sidecar over the engine at `url`, its status port a free one."""
-    command = [sys.executable, "-m", "serinus", "sidecar", "--engine", "vllm", "--url", url]
+    command = [sys.executable, "-m", "serinus", "sidecar", "--engine", engine, "--url", url]
     return Started([*command, "--host", "127.0.0.1", "--port", "0", *flags], log=log, environ={})
 
 
-def descendants(pid: int) -> list[int]:
-    """Return the processes below `pid`, nearest first."""
-    found, todo = [], [pid]
-    while todo:
-        parent = todo.pop(0)
-        try:
-            tasks = list(Path(f"/proc/{parent}/task").iterdir())
-            children = [int(c) for t in tasks for c in (t / "children").read_text().split()]
-        except OSError:  # it ended while we looked
-            continue
-        found += children
-        todo += children
-    return found
+def address_of(sidecar: Started) -> str:
+    """Wait for the line with the addresses, the last word of which is the status port's."""
+
+    def greeting() -> list[str]:
+        assert sidecar.process.poll() is None, sidecar.said()
+        return [line for line in sidecar.said().splitlines() if " watching " in line]
+
+    wait_until(lambda: bool(greeting()), seconds=60, what="the sidecar's address")
+    return greeting()[0].split()[-1]
 
 
 def named(pid: int, name: str) -> int:
