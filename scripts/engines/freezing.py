@@ -1,7 +1,7 @@
 """Find the processes and threads of an engine, and keep one of them from running.
 
 A process is stopped by SIGSTOP. A thread cannot be: it is held the way a debugger holds it
-(ptrace(2)), while the rest of its process goes on, such as a server's routes beside its engine's loop.
+(ptrace(2)), while the rest of its process goes on, such as a server's routes beside its loop.
 """
 
 from __future__ import annotations
