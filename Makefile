@@ -35,9 +35,10 @@ test: .venv/complete ## Run all tests but those that need vLLM
 test-documents: .venv/complete
 	$(PYTEST) -q -p scripts.documents -p no:randomly --doctest-modules src README.md docs
 
-test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run the tests on it
+test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run all tests on it: in a process of ours, and as a server
 	scripts/engines/install_vllm.sh
 	$(PYTEST) -q -m vllm tests/vllm
+	$(MAKE) --no-print-directory test-engines ENGINES=vllm
 
 test-engines: .venv/complete ## Install real engines (once) and run the tests on them: ENGINES="vllm sglang llamacpp transformers"
 	@for engine in $(ENGINES); do \

@@ -220,26 +220,6 @@ class Watch:
         return self.probes
 
 
-def complete(url: str, *, tokens: int, timeout: float = 300.0) -> None:
-    """Let vLLM generate so many tokens, as one user does."""
-    body = {"model": "tiny", "prompt": "the engine", "max_tokens": tokens, "ignore_eos": True}
-    request = urllib.request.Request(
-        f"{url}/v1/completions",
-        data=json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
-        generated = json.loads(answer.read())["usage"]["completion_tokens"]
-    assert generated == tokens
-
-
-def in_background(work: Callable[[], None]) -> threading.Thread:
-    """Run something in a daemon thread."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
-
-
 def _command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
