@@ -106,15 +106,15 @@ def test_a_frozen_worker_is_seen_under_load_and_the_thaw_too(worker: Worker) -> 
 
 
 def test_a_busy_engine_stays_ready_on_its_tokens(worker: Worker) -> None:
-    """16 streams of 500 tokens, 8 at a time: ready in every probe, by tokens."""
+    """16 streams of 1,500 tokens, 8 at a time: ready in every probe, by tokens."""
     address = worker.address
-    worker.started.tell("generate 16 500")
+    worker.started.tell("generate 16 1500")
     rig.wait_until(
-        lambda: (rig.only_endpoint(address)["in_flight"] or 0) > 8, seconds=30, what="a queue"
+        lambda: (rig.only_endpoint(address)["in_flight"] or 0) > 8, seconds=120, what="a queue"
     )
     sent, watch = rig.canaries(address), rig.Watch(address)
     rig.wait_until(
-        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=300, what="the last token"
+        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=500, what="the last token"
     )
     still = rig.canaries(address)
     assert {(probe.health, probe.live) for probe in watch.close()} == {(200, 200)}
