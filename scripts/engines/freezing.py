@@ -6,8 +6,11 @@ A process is stopped by SIGSTOP. A thread cannot be: it is held the way a debugg
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,3 +69,31 @@ def held(thread: int) -> Iterator[None]:
         yield
     finally:
         ptrace(DETACH)
+
+
+@contextmanager
+def starved(pids: list[int], *, share: float, period: float = 0.2) -> Iterator[None]:
+    """Let processes run for this share of each period (seconds) only, all at the same time."""
+    over = threading.Event()
+
+    def throttle() -> None:
+        while not over.is_set():
+            _send(pids, signal.SIGSTOP)
+            over.wait(period * (1 - share))
+            _send(pids, signal.SIGCONT)
+            over.wait(period * share)
+
+    thread = threading.Thread(target=throttle, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _send(pids, signal.SIGCONT)
+
+
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

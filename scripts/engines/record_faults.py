@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from freezing import busiest, descendants, held  # beside this script
+from freezing import busiest, descendants, held, starved  # beside this script
 
 from serinus.traces import append_mark
 
@@ -111,6 +111,14 @@ class Stage:
         began = time.time()
         with held(thread):
             yield began
+
+    @contextmanager
+    def starved(self, *, share: float) -> Iterator[None]:
+        """Let the engine's processes run for this share of the time only, and nothing of ours."""
+        ours = "Serinus' status process"
+        engine = [p for p in descendants(self._recording.pid) if ours not in _command(p)]
+        with starved(engine, share=share):
+            yield
 
     def kill(self, which: str) -> None:
         """Kill a process of the engine."""
@@ -199,12 +207,24 @@ def saturated(stage: Stage) -> None:
     stage.mark("saturated ends")
 
 
+def slow(stage: Stage) -> None:
+    """A twentieth of the processor for 60 s, under traffic."""
+    with stage.traffic(2, tokens=400):
+        time.sleep(20)
+        stage.mark("fault: slow begins")
+        with stage.starved(share=0.05):
+            time.sleep(60)
+        stage.mark("fault: slow ends")
+        time.sleep(10)
+
+
 FAULTS: dict[str, Callable[[Stage], None]] = {
     "idle-core-frozen": idle_core_frozen,
     "busy-core-frozen": busy_core_frozen,
     "busy-worker-frozen": busy_worker_frozen,
     "core-killed": core_killed,
     "saturated": saturated,
+    "slow": slow,
 }
 
 
@@ -249,6 +269,13 @@ def serinus(*words: str, check: bool = True) -> str:
     command = [sys.executable, "-m", "serinus", *words]
     done = subprocess.run(command, check=check, capture_output=True, text=True, timeout=60)
     return done.stdout
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def free_port() -> int:

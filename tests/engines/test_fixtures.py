@@ -83,6 +83,7 @@ def test_its_page_tells_idle_from_busy(folder: Path) -> None:
 
 
 REFUSALS = {
+    "llamacpp-b11434": {"error-no-prompt": Blame.CANARY},
     "trtllm-written": {"error-validation": Blame.CANARY, "error-failed": Blame.ENGINE},
     "tgi-written": {
         "error-full": Blame.LOAD,

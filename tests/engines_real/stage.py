@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from scripts.engines.freezing import busiest, descendants, held
+from scripts.engines.freezing import busiest, descendants, held, starved
 
 from tests.engines_real import rig
 from tests.engines_real.kinds import Kind, Part
@@ -69,28 +67,10 @@ class Engine:
     @contextmanager
     def starved(self, *, share: float) -> Iterator[None]:
         """Let every process of the engine run for this share of the time only."""
-        everyone = [self.started.process.pid, *descendants(self.started.process.pid)]
-        over = threading.Event()
-
-        def throttle() -> None:
-            while not over.is_set():
-                _tell(everyone, signal.SIGSTOP)
-                over.wait(PERIOD * (1 - share))
-                _tell(everyone, signal.SIGCONT)
-                over.wait(PERIOD * share)
-
-        thread = threading.Thread(target=throttle, daemon=True)
-        thread.start()
-        try:
+        with starved(
+            [self.started.process.pid, *descendants(self.started.process.pid)], share=share
+        ):
             yield
-        finally:
-            over.set()
-            thread.join()
-            _tell(everyone, signal.SIGCONT)
-
-
-PERIOD = 0.2
-"""Seconds of a round of running and standing still."""
 
 
 class OwnHealth:
@@ -128,11 +108,3 @@ def _name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
-
-
-def _tell(everyone: list[int], number: signal.Signals) -> None:
-    for pid in everyone:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
