@@ -96,11 +96,17 @@ class OwnHealth:
         return ", ".join(f"{code or 'no answer'} {n} times" for code, n in counted.items())
 
 
-def fell(address: str, *, fault: float) -> float:
-    """Return the seconds from a fault to the verdict, by the verdict's own time."""
-    endpoint = rig.only_endpoint(address)
-    assert endpoint["status"] == "notready", endpoint
-    return datetime.fromisoformat(endpoint["since"]).timestamp() - fault
+def fell(address: str, *, fault: float) -> tuple[float, str]:
+    """Return the seconds from a fault to the first verdict of not ready after it, and its reason.
+
+    By the verdict's own time, from the history: counters that go on to move can have taken it back
+    since, as a scheduler's do whose output nobody receives any more.
+    """
+    for moment in rig.details(address)["history"]:
+        at = datetime.fromisoformat(moment["at"]).timestamp()
+        if at >= fault and moment["after"] == "notready" and "." in moment["subject"]:
+            return at - fault, moment["reason"]
+    raise AssertionError(f"no verdict of not ready since {fault}")
 
 
 def _name(pid: int) -> str:
