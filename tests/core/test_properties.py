@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from serinus.core.address import EndpointAddress
+from serinus.core.budget import affordable_at, stretched
 from serinus.core.evidence import (
     Blinded,
     CanaryFailed,
@@ -229,8 +230,10 @@ class Life(RuleBasedStateMachine):
         deaf = self.standing.phase in (Phase.PORT_CLOSED, Phase.NO_MODEL, Phase.UNRECOGNISED)
         if self.standing.canary and (self.standing.verdict.ready or not deaf):
             at = next_due(self.standing, self.by, now=self.at).at
-            longest = max(self.by.wait, self.by.retry)
-            assert at <= max(self.at, self.standing.lease_until) + longest
+            spent, urgent = self.standing.spent, self.standing.urgent
+            longest = max(stretched(spent, self.by, now=self.at), self.by.retry)
+            paid_at = affordable_at(spent, self.by, urgent=urgent)
+            assert at <= max(self.at, self.standing.lease_until, paid_at) + longest
 
     @invariant()
     def liveness_never_falls_by_a_hang_that_was_never_a_service(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from serinus.core.address import EndpointAddress
+from serinus.core.budget import Purse, Spending
 from serinus.core.evidence import Blinded, Evidence, Heard, Progress, Tick
 from serinus.core.history import Transition
 from serinus.core.own_state import Outage, OwnState
@@ -143,6 +144,7 @@ def test_an_endpoint_in_json() -> None:
         "failing_checks": [],
         "degraded": [],
         "flaws": {},
+        "cost": {"canaries": 2, "tokens": 2, "wait": 10, "budgets": {}, "exhausted": False},
     }
 
 
@@ -280,3 +282,26 @@ def test_notes_are_shown_with_their_endpoint_and_nowhere_else() -> None:
     shaped: Any = as_json(noted, wall=wall)
     assert shaped["endpoints"][address]["notes"] == {"model": "tiny"}
     assert "notes" not in shaped["endpoints"]["n.backend.other"]
+
+
+def test_a_budget_says_what_is_left_of_it() -> None:
+    """And the wait that it makes; that nothing more can be paid for is said."""
+    rules = RULES._replace(budget=1000, token_budget=5000)
+    spent = Spending(60, 90, Purse(50, 0, 100.0), Purse(0, 0, 100.0))
+    one = health(passed(1))._replace(rules=rules)
+    some = one._replace(standing=one.standing._replace(spent=spent))
+    shaped: Any = as_json(report(some), wall=wall)
+    assert shaped["endpoints"]["n.backend.generate"]["cost"] == {
+        "canaries": 60,
+        "tokens": 90,
+        "wait": 66.714,
+        "budgets": {
+            "canaries": {"a_day": 1000, "left": 0.5},
+            "tokens": {"a_day": 5000, "left": 1.0},
+        },
+        "exhausted": False,
+    }
+    broke = spent._replace(of_canaries=Purse(101, 101, 100.0))
+    none = one._replace(standing=one.standing._replace(spent=broke))
+    shaped = as_json(report(none), wall=wall)
+    assert shaped["endpoints"]["n.backend.generate"]["cost"]["exhausted"] is True

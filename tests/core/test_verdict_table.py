@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from serinus.core.budget import Spending
 from serinus.core.evidence import (
     CanaryFault,
     EngineDied,
@@ -217,9 +218,10 @@ def test_a_stall_begins_the_count_of_proofs_anew() -> None:
 
 
 def test_registering_again_begins_a_new_life() -> None:
-    """Nothing of the earlier life is remembered; a lease that goes on is told again."""
+    """Nothing of the earlier life is remembered but its cost; a lease is told again."""
     again = life(passed(1), Lease(2, 100), busy(3), Registered(5.0, canary=True))
-    assert again == Standing.of(Registered(5.0, canary=True))
+    fresh = Standing.of(Registered(5.0, canary=True))
+    assert again == fresh._replace(spent=Spending(canaries=1, tokens=1))
 
 
 def test_a_users_failed_request_turns_nothing_by_itself() -> None:

@@ -23,7 +23,13 @@ def test_every_rule_has_its_setting() -> None:
 def test_a_rule_and_its_setting_are_the_same_thing() -> None:
     """What is pasted has the effect that was replayed."""
     values = {"wait": 2.5, "deadline": 0.75, "stall": 45.0, "hang": 90.0, "excuse": 25.0}
-    others = {"failure_threshold": 3, "success_threshold": 2, "jitter": 0.25}
+    others = {
+        "failure_threshold": 3,
+        "success_threshold": 2,
+        "jitter": 0.25,
+        "budget": 500,
+        "token_budget": 900,
+    }
     chosen = values | others
     assert set(chosen) == set(RULES)
     variables = dict(line.split("=") for line in as_variables(chosen))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from serinus.core.budget import LEAST
 from serinus.errors import SettingsError
 from serinus.settings import Settings, load
+from serinus.settings.conflicts import LEAST_BUDGET
 
 CASES = [
     (
@@ -38,6 +40,13 @@ CASES = [
         (
             "SERINUS_LOOP_BUDGET (1 s) is less than SERINUS_LOOP_STALL (2.5 s); accepted: at"
             " least as long, as not live comes after not ready"
+        ),
+    ),
+    (
+        {"SERINUS_CANARY_TOKEN_BUDGET": "99"},
+        (
+            "SERINUS_CANARY_TOKEN_BUDGET is 99; accepted: 0 (no bound), or at least 100 a day, as"
+            " an endpoint must be asked now and then"
         ),
     ),
     (
@@ -103,3 +112,9 @@ def test_clashes_stand_beside_other_problems() -> None:
 def test_equal_budgets_are_fine() -> None:
     """Not live at the very moment of not ready is a choice that somebody may make."""
     assert Settings(loop_stall=5, loop_budget=5).loop_budget == 5.0
+
+
+def test_the_least_budget_is_the_judges_own() -> None:
+    """Settings do not import the judge."""
+    assert LEAST_BUDGET == LEAST
+    assert Settings(canary_budget=LEAST, canary_token_budget=0).canary_budget == LEAST

@@ -166,6 +166,8 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
         one = _object(endpoints, name)
         status = "ready" if one.get("status") == "ready" else "not ready"
         yield f"  {name}: {status} ({one.get('reason')}): {one.get('verdict')}"
+        if cost := _object(one, "cost"):
+            yield f"    canaries: {_cost(cost)}"
         witnesses = _object(one, "witnesses")
         for witness in witnesses:
             word = _object(witnesses, witness)
@@ -178,6 +180,18 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     if own:
         told = [own.get("lost_at_once"), own.get("last_trouble")]
         yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    """Say what canaries have cost, and what is left of a budget."""
+    told = (
+        f"{cost.get('canaries')} asked, {cost.get('tokens')} token(s), every {cost.get('wait')} s"
+    )
+    budgets = _object(cost, "budgets")
+    for name in budgets:
+        one = _object(budgets, name)
+        told += f"; purse {one.get('left', 0):.0%} full, {one.get('a_day')} {name} a day"
+    return f"{told}; the budget is used up" if cost.get("exhausted") else told
 
 
 def _leases(details: Mapping[str, Any]) -> Iterator[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "RequestFailed",
     "RequestFault",
     "Sleep",
+    "Spent",
     "Tick",
     "Witness",
 ]
@@ -238,6 +239,18 @@ class Sleep(NamedTuple):
         return f"the engine says that it is {state}{_tail(self.detail)}"
 
 
+class Spent(NamedTuple):
+    """What a question cost that is told of by no canary's outcome. `urgent`: it was in doubt."""
+
+    at: float
+    canaries: int = 1
+    tokens: int = 0
+    urgent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.canaries} question(s) besides, of {self.tokens} token(s)"
+
+
 class Tick(NamedTuple):
     """Nothing new but the time."""
 
@@ -261,6 +274,7 @@ Evidence: TypeAlias = (
     | Heard
     | Lease
     | Sleep
+    | Spent
     | Tick
 )
 

@@ -5,7 +5,8 @@ sleeps, and at once after either. On top of users' work
 it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
 learned), or when the engine was said to be dead: a canary alone takes that back, and an engine that
 came back to a queue of users would be called dead for as long as they last. A suspicion is asked
-about at once. A look is needed where time alone changes a verdict.
+about at once. A budget a day stretches the wait, and has a reserve for what is urgent (`budget`). A
+look is needed where time alone changes a verdict.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from serinus.core.budget import affordable_at, stretched
 from serinus.core.evidence import Phase
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
@@ -70,10 +72,11 @@ def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
         return _NEVER
     if standing.busy and standing.died is None:
         doubted_at = standing.doubted_at(rules)
-        return _NEVER if doubted_at is None else doubted_at
+        return _NEVER if doubted_at is None else max(doubted_at, _affordable_at(standing, rules))
     if standing.phase in _DEAF and not standing.verdict.ready:
         return _NEVER
-    return max(_wanted(standing, rules, early), standing.lease_until)
+    wanted = _wanted(standing, rules, early)
+    return max(wanted, standing.lease_until, _affordable_at(standing, rules))
 
 
 def _wanted(standing: Standing, rules: Rules, early: float) -> float:
@@ -82,17 +85,24 @@ def _wanted(standing: Standing, rules: Rules, early: float) -> float:
     if standing.lease_until > max(proven, _NOT_YET if asked is None else asked):
         return standing.lease_until
     if asked is None:
-        return proven + _wait(rules, early) if ready and not standing.suspect else _NOT_YET
+        if not ready or standing.suspect:
+            return _NOT_YET
+        return proven + _wait(standing, rules, proven, early)
     if ready:
         if standing.failures:
             return asked
         if standing.suspect:
             return asked + rules.retry
-        return max(proven, asked) + _wait(rules, early)
+        last = max(proven, asked)
+        return last + _wait(standing, rules, last, early)
     if 0 < standing.failures < rules.failure_threshold and proven > _NOT_YET:
         return asked
     return asked + rules.retry * (1 - rules.jitter * early)
 
 
-def _wait(rules: Rules, early: float) -> float:
-    return rules.wait * (1 - rules.jitter * early)
+def _wait(standing: Standing, rules: Rules, since: float, early: float) -> float:
+    return stretched(standing.spent, rules, now=since) * (1 - rules.jitter * early)
+
+
+def _affordable_at(standing: Standing, rules: Rules) -> float:
+    return affordable_at(standing.spent, rules, urgent=standing.urgent)

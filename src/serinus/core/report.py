@@ -11,6 +11,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from serinus.core.budget import Spending, affordable_at, stretched
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.evidence import Witness
 from serinus.core.hearing import Hearing, heard
@@ -132,6 +133,7 @@ def _endpoint(
     told["failing_checks"] = list(endpoint.failing)
     told["degraded"] = list(endpoint.degraded)
     told["flaws"] = dict(zip(endpoint.degraded, endpoint.flaws, strict=False))
+    told["cost"] = _cost(endpoint.standing.spent, endpoint.rules, report.at)
     if endpoint.configured is not None:
         told["deadlines"] = _deadlines(endpoint.configured, endpoint.rules, endpoint.learned)
     if endpoint.standing.verdict.ready and not endpoint.ready:
@@ -143,6 +145,25 @@ def _endpoint(
     if notes := report.notes.get(str(endpoint.address)):
         told["notes"] = dict(notes)
     return told
+
+
+def _cost(spent: Spending, rules: Rules, at: float) -> dict[str, Json]:
+    """Tell what canaries have cost, and what is left of the budgets that there are."""
+    budgets = (
+        ("canaries", rules.budget, spent.of_canaries),
+        ("tokens", rules.token_budget, spent.of_tokens),
+    )
+    return {
+        "canaries": spent.canaries,
+        "tokens": spent.tokens,
+        "wait": round(stretched(spent, rules, now=at), 3),
+        "budgets": {
+            name: {"a_day": budget, "left": round(1 - purse.emptiness(budget, at), 4)}
+            for name, budget, purse in budgets
+            if budget
+        },
+        "exhausted": affordable_at(spent, rules, urgent=True) > at,
+    }
 
 
 def _deadlines(configured: Rules, rules: Rules, learned: Learned) -> dict[str, Json]:

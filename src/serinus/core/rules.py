@@ -33,6 +33,11 @@ class Rules(NamedTuple):
     excuse: float = 30.0
     """How long trouble of our own may go on before an endpoint that it hides is not ready."""
 
+    budget: int = 0
+    """Canaries in any 24 hours, at the most. 0: no bound."""
+    token_budget: int = 0
+    """The tokens that they may cost. 0: no bound."""
+
     @property
     def retry(self) -> float:
         """Pace of the questions while the endpoint is not ready."""

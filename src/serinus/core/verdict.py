@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
+from serinus.core.budget import Spending
 from serinus.core.evidence import (
     Blinded,
     CanaryFailed,
@@ -51,6 +52,7 @@ from serinus.core.evidence import (
     RequestFailed,
     RequestFault,
     Sleep,
+    Spent,
     Tick,
 )
 from serinus.core.rules import Rules
@@ -77,6 +79,8 @@ _PHASE_REASONS = {
 }
 _ALMOST = 0.9
 """A question may be sent a little before it is due."""
+_UNSENT = (CanaryFault.REFUSED, CanaryFault.STUCK)
+"""Faults of questions that reached nobody."""
 _SILENCES = (CanaryFault.TIMEOUT, CanaryFault.STUCK)
 
 
@@ -141,6 +145,8 @@ class Standing(NamedTuple):
     """When trouble of our own was seen first that has hidden the endpoint since; None without."""
     blind_at: float = float("-inf")
     """When there was trouble of our own last."""
+    spent: Spending = Spending()
+    """What its canaries have cost."""
 
     @classmethod
     def of(cls, registered: Registered) -> Standing:
@@ -164,6 +170,11 @@ class Standing(NamedTuple):
     def suspected(self) -> bool:
         """Whether a second question is due before anyone is accused."""
         return self.verdict.ready and (self.suspect or self.failures > 0)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a question is more than routine: it is in doubt, or known not to be ready."""
+        return not self.verdict.ready or self.suspected or self.busy
 
     def leased(self, at: float) -> bool:
         """Whether a planned pause covers `at`."""
@@ -229,19 +240,31 @@ class Standing(NamedTuple):
     def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
         match evidence:
             case CanaryPassed():
-                return self._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
+                paid = self._paid(evidence.at, rules, tokens=evidence.tokens)
+                return paid._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
             case Progress():
                 proven = self._proven(evidence.at, rules, by_canary=False, flow=evidence.flow)
                 return proven._replace(progress_at=evidence.at)
             case Load():
                 return self._loaded(evidence)
             case CanaryFailed():
-                return self._failed(evidence, rules)
+                unsent = evidence.fault in _UNSENT
+                paid = self if unsent else self._paid(evidence.at, rules, tokens=1)
+                return paid._failed(evidence, rules)
             case RequestFailed():
                 blamed = evidence.fault is not RequestFault.CLIENT
                 return self._replace(suspect=self.suspect or blamed)
             case CanaryUnknown():
-                return self._replace(asked_at=evidence.at, suspect=True)
+                paid = self._paid(evidence.at, rules, tokens=1)
+                return paid._replace(asked_at=evidence.at, suspect=True)
+            case Spent():
+                return self._paid(
+                    evidence.at,
+                    rules,
+                    canaries=evidence.canaries,
+                    tokens=evidence.tokens,
+                    urgent=evidence.urgent,
+                )
             case Loading():
                 return self._replace(phase=evidence.phase)
             case EngineDied():
@@ -255,7 +278,7 @@ class Standing(NamedTuple):
             case Blinded():
                 return self._blinded(evidence, rules)
             case Registered():
-                return Standing.of(evidence)
+                return Standing.of(evidence)._replace(spent=self.spent)
             case Tick():
                 return self
             case _:
@@ -295,6 +318,19 @@ class Standing(NamedTuple):
         """Take the engine's own word: no verdict; a question once when it turns to "not well"."""
         ill = heard.well is False
         return self._replace(ill=ill, suspect=self.suspect or (ill and not self.ill))
+
+    def _paid(
+        self,
+        at: float,
+        rules: Rules,
+        *,
+        tokens: int,
+        canaries: int = 1,
+        urgent: bool | None = None,
+    ) -> Standing:
+        urgent = self.urgent if urgent is None else urgent
+        spent = self.spent.paid(rules, now=at, canaries=canaries, tokens=tokens, urgent=urgent)
+        return self._replace(spent=spent)
 
     def _slept(self, sleep: Sleep) -> Standing:
         """Take in that the engine fell asleep, which excuses what failed on the way, or woke up."""

@@ -22,6 +22,8 @@ RULES: Mapping[str, str] = {
     "failure_threshold": "failure_threshold",
     "success_threshold": "success_threshold",
     "jitter": "canary_jitter",
+    "budget": "canary_budget",
+    "token_budget": "canary_token_budget",
 }
 """The setting behind each rule."""
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from serinus.core.address import EndpointAddress
+from serinus.core.budget import Spending
 from serinus.core.deadlines import Learned, Limits
 from serinus.core.evidence import (
     CanaryFailed,
@@ -42,12 +43,9 @@ from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.settings import Settings
 
 if TYPE_CHECKING:
-    from serinus.runtime.memory import Memory
+    from serinus.runtime.memory import Memory, Told
 
 __all__ = ["Board", "Watched", "limits_of", "rules_of"]
-
-Told: TypeAlias = tuple[str, str, Learned, Usual]
-"""What is kept of an endpoint: its address, its engine, what was learned, its usual first token."""
 
 logger = logging.getLogger("serinus")
 
@@ -179,6 +177,10 @@ class Board:
         strict = policy == "notready"
         watched = Watched(address, target, payload, notes=notes, strict=strict)
         watched.gauge = self._gauge(watched)
+        if self.memory is not None:
+            of_canaries, of_tokens = self.memory.spent(str(address), self.clock())
+            spent = Spending(of_canaries=of_canaries, of_tokens=of_tokens)
+            target.standing = target.standing._replace(spent=spent)
         self.endpoints[address] = watched
         self._start(target, str(address))
         return watched
@@ -211,10 +213,15 @@ class Board:
             if watched.engine:
                 yield self._remembered(watched)
 
-    @staticmethod
-    def _remembered(watched: Watched) -> Told:
+    def _remembered(self, watched: Watched) -> Told:
         first = Usual() if watched.gauge is None else watched.gauge.first
-        return str(watched.address), watched.engine, watched.target.learned, first
+        target, now = watched.target, self.clock()
+        spent = target.standing.spent
+        purses = (
+            spent.of_canaries.filled(target.rules.budget, now),
+            spent.of_tokens.filled(target.rules.token_budget, now),
+        )
+        return str(watched.address), watched.engine, target.learned, first, purses
 
     def _gauge(self, watched: Watched) -> Gauge | None:
         if self._goals is None:
@@ -269,7 +276,7 @@ class Board:
             raise LifecycleError(f"check {name!r} exists already")
         target = HealthCheckTarget(
             name,
-            rules=self._rules._replace(wait=interval, deadline=timeout),
+            rules=self._rules._replace(wait=interval, deadline=timeout, budget=0, token_budget=0),
             registered=Registered(self.clock(), canary=True),
             ask=ask,
         )
@@ -466,4 +473,6 @@ def rules_of(settings: Settings) -> Rules:
         success_threshold=settings.success_threshold,
         jitter=settings.canary_jitter,
         excuse=settings.excuse_budget,
+        budget=settings.canary_budget,
+        token_budget=settings.canary_token_budget,
     )

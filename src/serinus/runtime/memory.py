@@ -13,13 +13,18 @@ import os
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from serinus.core.budget import Purse
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.performance import Usual
 from serinus.errors import excerpt
 
-__all__ = ["Memory", "Remembered"]
+__all__ = ["Memory", "Remembered", "Told"]
+
+Told: TypeAlias = tuple[str, str, Learned, Usual, tuple[Purse, Purse]]
+"""What is kept of an endpoint: its address, its engine, what was learned, its usual first token,
+what is spent of its budgets and not filled again."""
 
 logger = logging.getLogger("serinus")
 
@@ -27,6 +32,7 @@ _VERSION = 1
 _MOST_BYTES = 16 << 20
 _MOST = 10_000
 """Endpoints that are kept."""
+_MOST_SPENT = 1e11
 _LONGEST = 1e6
 """Seconds; and the largest of any number in the file but the counts."""
 
@@ -38,6 +44,8 @@ class Remembered(NamedTuple):
     learned: Learned
     first: Usual = Usual()
     """The first token of idle canaries."""
+    purses: tuple[Purse, Purse] = (Purse(), Purse())
+    """What is spent of the budgets of canaries and of tokens, as of its writing."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is written."""
@@ -49,6 +57,7 @@ class Remembered(NamedTuple):
             "on_top": learned.on_top,
             "beside": learned.beside,
             "first": list(self.first),
+            **({"spent": spent} if any(spent := _spent(self.purses)) else {}),
         }
 
     @classmethod
@@ -60,7 +69,8 @@ class Remembered(NamedTuple):
             on_top=_number(told["on_top"]),
             beside=told["beside"] is True,
         )
-        return cls(str(told["engine"]), learned, Usual(*_numbers(told["first"], 2)))
+        first = Usual(*_numbers(told["first"], 2))
+        return cls(str(told["engine"]), learned, first, _purses(told.get("spent", ())))
 
 
 class Memory:
@@ -91,11 +101,21 @@ class Memory:
         known = self._known.get(address)
         return known if known is not None and known.engine == engine else None
 
-    def keep(self, told: Iterable[tuple[str, str, Learned, Usual]]) -> bool:
+    def spent(self, address: str, now: float) -> tuple[Purse, Purse]:
+        """Return what was spent of an endpoint's budgets, whatever its engine is.
+
+        The time that nobody ran does not count: it errs on the side of spending less.
+        """
+        known = self._known.get(address)
+        purses = known.purses if known is not None else (Purse(), Purse())
+        return purses[0]._replace(at=now), purses[1]._replace(at=now)
+
+    def keep(self, told: Iterable[Told]) -> bool:
         """Take in what is known now, and say whether there is anything new to write."""
-        for address, engine, learned, first in told:
+        for address, engine, learned, first, purses in told:
             if address in self._known or len(self._known) < _MOST:
-                self._known[address] = Remembered(engine, _settled(learned), first)
+                kept = (purses[0]._replace(at=0.0), purses[1]._replace(at=0.0))
+                self._known[address] = Remembered(engine, _settled(learned), first, kept)
         return self._known != self._written
 
     def write(self) -> None:
@@ -142,6 +162,20 @@ def _read(content: bytes) -> dict[str, Remembered]:
     return {address: Remembered.of(one) for address, one in endpoints.items()}
 
 
+def _spent(purses: tuple[Purse, Purse]) -> list[float]:
+    return [round(spent, 3) for purse in purses for spent in (purse.routine, purse.reserve)]
+
+
+def _purses(told: Any) -> tuple[Purse, Purse]:
+    """Read what was spent; a file from before there were budgets has nothing."""
+    if not told:
+        return Purse(), Purse()
+    if not isinstance(told, list) or len(told) != 4:
+        raise ValueError(f"4 numbers are wanted, not {excerpt(told, limit=40)}")
+    spent = [_number(one, most=_MOST_SPENT) for one in told]
+    return Purse(spent[0], spent[1]), Purse(spent[2], spent[3])
+
+
 def _numbers(told: Any, count: int) -> list[Any]:
     """Read a count of times, and what they come to."""
     if not isinstance(told, list) or len(told) != count:
@@ -155,7 +189,7 @@ def _numbers(told: Any, count: int) -> list[Any]:
     return [samples, float(mean), *map(_number, told[2:])]
 
 
-def _number(told: Any) -> float:
-    if type(told) not in (int, float) or not isfinite(told) or not 0 <= told <= _LONGEST:
-        raise ValueError(f"{excerpt(told, limit=20)} is no number of seconds")
+def _number(told: Any, *, most: float = _LONGEST) -> float:
+    if type(told) not in (int, float) or not isfinite(told) or not 0 <= told <= most:
+        raise ValueError(f"{excerpt(told, limit=20)} is no number from 0 to {most:g}")
     return float(told)

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
+from serinus.core.budget import stretched
 from serinus.core.evidence import RequestFault
+from serinus.core.system_health import EndpointHealth
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.traffic import BUCKETS, Traffic
 from serinus.status import Exposition, HistogramLabels, labels
@@ -150,6 +152,7 @@ def _endpoints(text: Exposition, board: Board) -> None:
         [(labels(address), int(one.target.standing.leased(now))) for address, one, _ in named],
     )
     _deadlines(text, named)
+    _cost(text, named, now)
     text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))
     text.counter(
         "serinus_canary_seconds_total",
@@ -188,6 +191,43 @@ def _deadlines(text: Exposition, named: list[tuple[dict[str, str], Watched, Any]
                 ("gaps", one.target.learned.gaps),
             )
         ],
+    )
+
+
+def _cost(
+    text: Exposition, named: list[tuple[dict[str, str], Watched, EndpointHealth]], now: float
+) -> None:
+    text.counter(
+        "serinus_canary_tokens_total",
+        "Tokens that engines made for canaries.",
+        [(labels(address), one.target.standing.spent.tokens) for address, one, _ in named],
+    )
+    text.counter(
+        "serinus_canaries_paid_total",
+        "Canaries that were paid for, those without an outcome of their own included.",
+        [(labels(address), one.target.standing.spent.canaries) for address, one, _ in named],
+    )
+    text.gauge(
+        "serinus_canary_wait_seconds",
+        "The wait before a routine canary, as the budget stretches it.",
+        [
+            (labels(a), stretched(one.target.standing.spent, one.target.rules, now=now))
+            for a, one, _ in named
+        ],
+    )
+    left = []
+    for address, one, _ in named:
+        rules, spent = one.target.rules, one.target.standing.spent
+        for of, budget, purse in (
+            ("canaries", rules.budget, spent.of_canaries),
+            ("tokens", rules.token_budget, spent.of_tokens),
+        ):
+            if budget:
+                left.append((_with(address, of=of), 1 - purse.emptiness(budget, now)))
+    text.gauge(
+        "serinus_canary_budget_left_ratio",
+        "What is left of the purse for routine canaries, of 1; none where there is no budget.",
+        left,
     )
 
 

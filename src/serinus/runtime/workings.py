@@ -206,7 +206,8 @@ class Workings:
 
 
 def _memory(settings: Settings) -> Memory | None:
-    if settings.state_file is None or not settings.adaptive:
+    budget = settings.canary_budget or settings.canary_token_budget
+    if settings.state_file is None or not (settings.adaptive or budget):
         return None
     # As with the recorder.
     from pathlib import Path  # noqa: PLC0415

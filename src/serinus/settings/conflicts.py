@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 __all__ = ["METRICS_PATH", "Conflict", "conflicts"]
 
 METRICS_PATH = "/metrics"
+LEAST_BUDGET = 100
+"""As `core.budget.LEAST`, which settings must not import the judge for."""
 
 
 class Conflict(NamedTuple):
@@ -33,6 +35,13 @@ def conflicts(settings: Declaration) -> Iterator[Conflict]:
             ("system_socket", "system_port"),
             "{0} and {1} are both set; accepted: a unix socket or a port, not both",
         )
+    for field in ("canary_budget", "canary_token_budget"):
+        if 0 < getattr(settings, field) < LEAST_BUDGET:
+            yield Conflict(
+                (field,),
+                f"{{0}} is {getattr(settings, field)}; accepted: 0 (no bound), or at least"
+                f" {LEAST_BUDGET} a day, as an endpoint must be asked now and then",
+            )
     if settings.loop_budget < settings.loop_stall:
         yield Conflict(
             ("loop_budget", "loop_stall"),

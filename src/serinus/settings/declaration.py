@@ -267,6 +267,20 @@ class Declaration:
         "A file in which what was learned survives a restart. Without it, nothing does.",
     )
 
+    canary_budget: int = setting(
+        0,
+        Whole(0, 100_000_000),
+        Group.CANARIES,
+        "The most canaries of one endpoint in any 24 hours, at least 100; the wait stretches as "
+        "they are used up. 0: no bound.",
+    )
+    canary_token_budget: int = setting(
+        0,
+        Whole(0, 10_000_000_000),
+        Group.CANARIES,
+        "The same in tokens that the engine makes for them.",
+    )
+
     # Liveness
 
     live_mode: Literal["serinus", "dynamo"] = setting(

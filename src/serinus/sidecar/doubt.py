@@ -20,7 +20,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from serinus.core.evidence import CanaryPassed, Heard
+from serinus.core.budget import affordable_at
+from serinus.core.evidence import CanaryPassed, Heard, Spent
 from serinus.core.verdict import Standing
 from serinus.engines import Engine
 from serinus.runtime.target import HealthCheckTarget
@@ -47,9 +48,10 @@ _LOOKS = 20
 class Doubts:
     """Runs beside the canaries of one engine.
 
-    `passed` is told of a last question that passed and proves that work gets done, `heard` of the
-    engine's own word each time that it was asked for, `worked` of work that goes on by that word:
-    it proves nothing, and is no silence. `asking` is held by whoever sends a canary.
+    `spent` is told of each last question but those that `passed` is told of, which prove that work
+    gets done; `heard` of the engine's own word each time that it was asked for, `worked` of work
+    that goes on by that word: it proves nothing, and is no silence. `asking` is held by whoever
+    sends a canary.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Doubts:
         scraper: Scraper,
         asker: Asker,
         asking: asyncio.Lock,
+        spent: Callable[[Spent], None],
         passed: Callable[[CanaryPassed], None],
         heard: Callable[[Heard], None],
         worked: Callable[[float], None],
@@ -76,6 +79,7 @@ class Doubts:
         self._scraper = scraper
         self._asker = asker
         self._asking = asking
+        self._spent = spent
         self._passed = passed
         self._heard = heard
         self._worked = worked
@@ -158,6 +162,8 @@ class Doubts:
         stalls_at = standing.stalls_at(rules)
         if stalls_at is None or standing.asleep or standing.leased(now):
             return False
+        if now < affordable_at(standing.spent, rules, urgent=True):
+            return False
         pace = max(rules.deadline, rules.stall / 4)
         return stalls_at - now <= rules.stall / 2 and now - self._asked_at >= pace
 
@@ -167,9 +173,12 @@ class Doubts:
                 async with asyncio.timeout(self._target.rules.deadline):
                     exchange = await self._asker.ask(model, on_top=True)
             except (TimeoutError, ContactError):
+                self._spent(Spent(self._clock(), tokens=1, urgent=True))
                 return  # the stall budget judges
         outcome = outcome_of(exchange)
         page = self._scraper.last
         blind = page is None or not page.steady or bool(self._scraper.trouble)
         if isinstance(outcome, CanaryPassed) and blind:
             self._passed(outcome)
+        else:
+            self._spent(Spent(self._clock(), tokens=exchange.answer.tokens, urgent=True))

@@ -137,6 +137,7 @@ class EngineWatch:
             scraper=self.scraper,
             asker=self._asker,
             asking=self._asking,
+            spent=self._tell,
             passed=self._tell,
             heard=self._tell,
             worked=self._worked,
