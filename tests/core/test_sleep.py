@@ -18,6 +18,7 @@ from serinus.core.evidence import (
     Tick,
     Witness,
 )
+from serinus.core.hearing import heard
 from serinus.core.pacing import Due, Step, next_due
 from serinus.core.status import Reason
 from serinus.core.verdict import Standing
@@ -41,6 +42,7 @@ def test_a_sleeping_engine_is_not_ready_and_nothing_hangs() -> None:
     assert standing.verdict.since == 20
     assert standing.hangs_at(RULES) is None
     assert process_words(standing, 30) == ["asleep"]
+    assert heard(standing, RULES, now=30).decided.witness is Witness.PROCESS
 
 
 def test_saying_it_again_changes_nothing() -> None:

@@ -13,6 +13,7 @@ from serinus.core.evidence import (
     Loading,
     Progress,
     Registered,
+    Sleep,
     Witness,
 )
 from serinus.core.rules import Rules
@@ -28,6 +29,7 @@ _SPEAKERS = {
     Lease: Witness.OWNER,
     EngineDied: Witness.PROCESS,
     Loading: Witness.PROCESS,
+    Sleep: Witness.PROCESS,
     Blinded: Witness.OURSELVES,
 }
 

@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from serinus.core.budget import affordable_at
 from serinus.core.evidence import CanaryPassed, Heard, Spent
+from serinus.core.status import Reason
 from serinus.core.verdict import Standing
 from serinus.engines import Engine
 from serinus.runtime.target import HealthCheckTarget
@@ -141,7 +142,7 @@ class Doubts:
         standing, verdict = self._target.standing, self._target.standing.verdict
         if (
             verdict.ready
-            or standing.asleep
+            or verdict.reason is Reason.SLEEPING
             or standing.proven_at is None
             or verdict.since == self._accused
         ):
