@@ -54,7 +54,7 @@ async def test_an_open_load_lists_no_model_and_makes_no_text(engine: EngineName)
 @real_time
 async def test_a_plain_server_loads_in_stages() -> None:
     """The port first, then the model."""
-    async with simulating(EngineName.OPENAI, load_seconds=1.0) as client:
+    async with simulating(EngineName.OPENAI, load_seconds=4.0) as client:
         assert client.simulator.phase() is Phase.CLOSED
         await client.once_open()
         assert (await client.get("/v1/models")).json["data"] == []

@@ -1,7 +1,8 @@
 """A worker around vLLM's AsyncLLM, as a user would write one; settings come from the environment.
 
 Prints `address URL` when its status port is up. Reads lines from standard input:
-`generate STREAMS TOKENS` starts that many streams of users, each so many tokens long.
+`generate STREAMS TOKENS` starts that many streams of users, each so many tokens long, and prints
+`user: first token` and `user: last token` for each.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ async def main(model: str) -> None:
         async def user(tokens: int) -> None:
             request = {"token_ids": [1, 5, 9], "stop_conditions": {"max_tokens": tokens}}
             try:
-                async for _ in endpoint.stream(request):
+                stream = endpoint.stream(request)
+                await anext(stream)
+                print("user: first token", flush=True)
+                async for _ in stream:
                     pass
+                print("user: last token", flush=True)
             except Exception as error:  # noqa: BLE001 - a killed engine fails its users
                 print("user failed:", type(error).__name__, flush=True)
 

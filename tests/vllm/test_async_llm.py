@@ -27,6 +27,20 @@ class Worker(NamedTuple):
         """Return the id of the engine's process of that name."""
         return rig.named(self.started.process.pid, name)
 
+    def generate(self, streams: int, *, tokens: int) -> None:
+        """Have so many users begin, and wait for the first token of one."""
+        began = self.count("first token")
+        self.started.tell(f"generate {streams} {tokens}")
+        self.wait_for(began + 1, "first token")
+
+    def count(self, what: str) -> int:
+        """Return how many users have said that they saw their first, or last, token."""
+        return self.started.said().count(f"user: {what}")
+
+    def wait_for(self, times: int, what: str) -> None:
+        """Wait until so many users have said so."""
+        rig.wait_until(lambda: self.count(what) >= times, seconds=500, what=what, pace=0.1)
+
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Worker]]:
@@ -91,31 +105,23 @@ def test_a_frozen_core_is_seen_while_idle_and_the_thaw_too(worker: Worker) -> No
 def test_a_frozen_worker_is_seen_under_load_and_the_thaw_too(worker: Worker) -> None:
     """A stream that stands still is seen, by its budget or by a doubt; the next token ends it."""
     address = worker.address
-    worker.started.tell("generate 1 1500")
-    rig.wait_until(
-        lambda: rig.only_endpoint(address)["in_flight"] == 1, seconds=20, what="a user's stream"
-    )
+    before = worker.count("last token")
+    worker.generate(1, tokens=1500)
     with rig.frozen(worker.process("Worker")):
         seen = rig.wait_until(lambda: rig.codes(address) == (503, 200), seconds=15, what="503")
         assert rig.only_endpoint(address)["reason"] in rig.STANDS_STILL
     back = rig.wait_until(lambda: rig.codes(address) == (200, 200), seconds=15, what="back")
     print(f"not ready after {seen:.2f} s, back after {back:.2f} s")
-    rig.wait_until(
-        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=60, what="the stream's end"
-    )
+    worker.wait_for(before + 1, "last token")
 
 
 def test_a_busy_engine_stays_ready_on_its_tokens(worker: Worker) -> None:
     """16 streams of 1,500 tokens, 8 at a time: ready in every probe, by tokens."""
     address = worker.address
-    worker.started.tell("generate 16 1500")
-    rig.wait_until(
-        lambda: (rig.only_endpoint(address)["in_flight"] or 0) > 8, seconds=120, what="a queue"
-    )
+    before = worker.count("last token")
+    worker.generate(16, tokens=1500)
     sent, watch = rig.canaries(address), rig.Watch(address)
-    rig.wait_until(
-        lambda: rig.only_endpoint(address)["in_flight"] == 0, seconds=500, what="the last token"
-    )
+    worker.wait_for(before + 16, "last token")
     still = rig.canaries(address)
     assert {(probe.health, probe.live) for probe in watch.close()} == {(200, 200)}
     assert still - sent <= 2, "the one due at the end of the work, and one for a doubt"
