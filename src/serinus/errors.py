@@ -7,6 +7,7 @@ into a message, and credentials never do.
 from __future__ import annotations
 
 __all__ = [
+    "DiscoveryError",
     "EngineError",
     "LifecycleError",
     "MissingExtraError",
@@ -36,6 +37,10 @@ class MissingExtraError(SerinusError, ImportError):
 
 class EngineError(SerinusError):
     """The engine broke the deal: the message has its status and a short, safe excerpt."""
+
+
+class DiscoveryError(SerinusError):
+    """The discovery backend failed us: the message has its address; the cause is chained."""
 
 
 class StatusError(SerinusError):

@@ -514,3 +514,20 @@ class Declaration:
         Group.RECORDING,
         "How many files that were put away are kept.",
     )
+
+    # Discovery
+
+    discovery_backend: Literal["off", "memory", "mem"] = setting(
+        "off",
+        Word("off", "memory", "mem"),
+        Group.DISCOVERY,
+        "Where workers announce themselves and are found: `memory` (or `mem`, the reference's word "
+        "for it), this process alone; `off`, nowhere.",
+        env=("DYN_DISCOVERY_BACKEND",),
+    )
+    discovery_lease: float = setting(
+        10.0,
+        Seconds(1),
+        Group.DISCOVERY,
+        "How long after its death a worker is still listed, at most.",
+    )

@@ -32,6 +32,7 @@ class Group(StrEnum):
     SIDECAR = "The sidecar"
     ASGI = "Inside an ASGI app"
     RECORDING = "Recording"
+    DISCOVERY = "Discovery"
 
 
 class Setting(NamedTuple):

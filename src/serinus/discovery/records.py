@@ -1,0 +1,115 @@
+"""The record of an instance, in the reference's schema.
+
+JSON with the reference's fields (seen with Dynamo 1.6.1), and one key of our own, `serinus`, which
+it ignores. No I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from serinus.core.address import EndpointAddress
+from serinus.core.instance import Instance
+from serinus.core.status import HealthStatus
+from serinus.errors import DiscoveryError, SettingsError, excerpt
+
+__all__ = ["INSTANCES", "MODELS", "decode", "encode", "key_of", "owner_of"]
+
+INSTANCES = "v1/instances/"
+"""Where instances of endpoints are announced."""
+MODELS = "v1/mdc/"
+"""Where the reference's workers announce their model cards."""
+_OWN = "serinus"
+_LARGEST_ID = 2**64 - 1
+
+
+def key_of(instance: Instance) -> str:
+    """Return where an instance is announced.
+
+    >>> address = EndpointAddress.parse("demo.backend.generate")
+    >>> key_of(Instance(address, 31, {}))
+    'v1/instances/demo/backend/generate/1f'
+    """
+    return INSTANCES + instance.name
+
+
+def encode(instance: Instance) -> bytes:
+    """Write the record of an instance."""
+    namespace, component, endpoint = instance.address
+    record: dict[str, Any] = {
+        "type": "Endpoint",
+        "component": component,
+        "endpoint": endpoint,
+        "namespace": namespace,
+        "instance_id": instance.instance_id,
+        "transport": dict(instance.transport),
+    }
+    own: dict[str, Any] = dict(instance.facts)
+    if instance.status is not None:
+        own |= {"status": str(instance.status), "reason": instance.reason}
+    own |= {name: said for name in ("since", "owner") if (said := getattr(instance, name))}
+    if "tcp" in instance.transport:
+        record["request_plane_codec"] = "msgpack"
+    if own:
+        record[_OWN] = own
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def decode(key: str, value: bytes) -> Instance:
+    """Read the record of an instance: the reference's or one of ours.
+
+    Raises DiscoveryError that names the key and what is wrong with it.
+    """
+    try:
+        return _read(_object(json.loads(value)))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        told = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DiscoveryError(f"record {excerpt(key)!r}: {excerpt(told)}") from error
+
+
+def owner_of(value: bytes) -> str:
+    """Return who announced a record; empty if it does not say, or is none of ours."""
+    try:
+        own = _object(json.loads(value)).get(_OWN)
+    except (ValueError, TypeError, RecursionError):
+        return ""
+    return str(own.get("owner", "")) if isinstance(own, dict) else ""
+
+
+def _read(record: dict[str, Any]) -> Instance:
+    if record.get("type", "Endpoint") != "Endpoint":
+        raise ValueError(f"is of the type {excerpt(record['type'], limit=40)}, and no Endpoint")
+    parts = [record[part] for part in ("namespace", "component", "endpoint")]
+    try:
+        address = EndpointAddress.parse(".".join(map(_text, parts)))
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
+    number = record["instance_id"]
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _LARGEST_ID:
+        raise ValueError(f"instance_id {excerpt(number, limit=40)} is no unsigned 64-bit number")
+    own = _object(record.get(_OWN, {}))
+    facts = dict(own)
+    status = facts.pop("status", None)
+    return Instance(
+        address,
+        number,
+        {_text(kind): _text(place) for kind, place in _object(record["transport"]).items()},
+        None if status is None else HealthStatus(status),
+        reason=str(facts.pop("reason", "")),
+        since=str(facts.pop("since", "")),
+        owner=str(facts.pop("owner", "")),
+        facts=facts,
+    )
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"is a {type(value).__name__} where an object is expected")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"has a {type(value).__name__} where a text is expected")
+    return value

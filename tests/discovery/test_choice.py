@@ -1,0 +1,28 @@
+"""The settings choose the backend."""
+
+from __future__ import annotations
+
+from serinus.discovery.choice import BACKENDS, backend_of
+from serinus.discovery.memory import Memory
+from serinus.settings import Settings
+from serinus.settings.kinds import Word
+from serinus.settings.model import TABLE
+
+
+def test_the_setting_and_the_list_know_the_same_names() -> None:
+    """Every name that is accepted can be had."""
+    kind = TABLE["discovery_backend"].kind
+    assert isinstance(kind, Word)
+    assert set(kind.words) == {"off", *BACKENDS}
+
+
+async def test_off_is_none() -> None:
+    """Nothing is announced unless it is asked for."""
+    assert backend_of(Settings()) is None
+
+
+async def test_memory_is_one_for_the_whole_process() -> None:
+    """Whoever asks for it by the settings gets the same store."""
+    one = backend_of(Settings(discovery_backend="memory"))
+    assert isinstance(one, Memory)
+    assert one is backend_of(Settings(discovery_backend="mem"))
