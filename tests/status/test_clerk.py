@@ -116,26 +116,60 @@ def test_what_differs_is_rendered_apart(heads: tuple[bytes, bytes]) -> None:
     assert first.parts != second.parts or first.counter is not second.counter
 
 
+def test_metrics_are_never_shared() -> None:
+    """They count the answers that went out meanwhile, so each scrape is rendered."""
+    clerk, _ = make()
+    plan = clerk.settle(parse_head(b"GET /metrics HTTP/1.1"), None)
+    assert clerk.answer(plan, local=True) is not clerk.answer(plan, local=True)
+
+
+def remembered(clerk: Clerk, *heads: bytes) -> list[bytes]:
+    """Which of these requests are answered at once."""
+    return [head for head in heads if clerk.at_once(head) is not None]
+
+
+def test_what_was_seen_before_is_answered_at_once() -> None:
+    """Equal bytes get the answer that equal requests get, and in the next turn a new one."""
+    clerk, board = make()
+    head = b"GET /health HTTP/1.1"
+    assert not remembered(clerk, head)
+    plan = clerk.settle(parse_head(head), head)
+    assert clerk.at_once(head) is clerk.at_once(head) is clerk.answer(plan, local=True)
+    first = clerk.at_once(head)
+    board.turn(2)
+    clerk.turn()
+    assert clerk.at_once(head) is not first
+    assert clerk.at_once(head) is clerk.answer(plan, local=True)
+
+
 def test_known_requests_are_bounded() -> None:
     """However many different requests come, few of them are remembered, and no large ones."""
     clerk, _ = make()
-    for number in range(3 * KNOWN_REQUESTS):
-        head = b"GET /health?%d HTTP/1.1" % number
+    heads = [b"GET /health?%d HTTP/1.1" % number for number in range(3 * KNOWN_REQUESTS)]
+    for head in heads:
         clerk.settle(parse_head(head), head)
-        assert clerk.known(head) is not None
-    assert sum(clerk.known(b"GET /health?%d HTTP/1.1" % n) is not None for n in range(800)) <= 256
+        assert remembered(clerk, head)
+    assert len(remembered(clerk, *heads)) <= KNOWN_REQUESTS
     large = b"GET /health?" + b"x" * KNOWN_BYTES + b" HTTP/1.1"
     clerk.settle(parse_head(large), large)
-    assert clerk.known(large) is None
+    assert not remembered(clerk, large)
 
 
-@pytest.mark.parametrize("header", [TOKEN, b"Content-Length: 4", b"Transfer-Encoding: chunked"])
-def test_secrets_and_bodies_are_not_remembered(header: bytes) -> None:
-    """A token is not kept, and a request with a body is looked at each time."""
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health HTTP/1.1\r\n" + TOKEN,
+        b"GET /health HTTP/1.1\r\nContent-Length: 4",
+        b"GET /health HTTP/1.1\r\nTransfer-Encoding: chunked",
+        b"GET /health?verbose HTTP/1.1",
+        b"GET /metrics HTTP/1.1",
+    ],
+)
+def test_what_depends_on_more_than_its_bytes_is_not_remembered(head: bytes) -> None:
+    """A token is not kept; bodies, details and metrics are looked at each time."""
     clerk, _ = make()
-    head = b"GET /health HTTP/1.1\r\n" + header
     clerk.settle(parse_head(head), head)
-    assert clerk.known(head) is None
+    assert not remembered(clerk, head)
 
 
 def test_a_dead_workers_answers_end_the_connection() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import socket
 from collections.abc import Iterator
 from errno import ECONNABORTED, EMFILE
+from select import EPOLLIN
+from time import monotonic_ns
 
 import pytest
 
-from serinus.status.process import layout
+from serinus.status.process import layout, service
 from serinus.status.process.board import Board
 from serinus.status.process.clerk import Answer, Clerk
 from serinus.status.process.connection import Connection, Stages
@@ -18,7 +21,7 @@ from serinus.status.process.post import Post
 from serinus.status.process.service import Service, is_local, remaining
 from serinus.status.process.telemetry import Telemetry
 from serinus.status.process.wishes import Wishes
-from tests.status.probe import Client
+from tests.status.probe import Client, Response
 
 pytestmark = pytest.mark.real_time
 
@@ -95,10 +98,24 @@ class Bench:
             idle_timeout=5.0,
         )
         self.service._listen()
+        self.service._poll.register(theirs.fileno(), EPOLLIN)
+        self.told = 0
 
     def turn(self) -> None:
         """Take one turn, after events that are already there."""
         self.service._turn(self.service._poll.poll(0.5, 64))
+
+    def tell(self, *, ready: bool) -> None:
+        """Let the worker say how it is."""
+        self.told += 1
+        head = (ready, True, True, "told", False)
+        self.ours.send(marshal.dumps((self.told, layout.HEALTH, head, b"{}")))
+
+    def ask(self, client: Client) -> Response:
+        """Ask for `/health` in a turn of its own."""
+        client.send(b"GET /health HTTP/1.1\r\n\r\n")
+        self.turn()
+        return client.receive()
 
     def close(self) -> None:
         """Close everything."""
@@ -177,6 +194,29 @@ def test_a_caller_that_hung_up_before_we_picked_up(bench: Bench) -> None:
         client.send(b"GET /health HTTP/1.1\r\n\r\n")
         bench.turn()
         assert client.receive().status == 503
+
+
+def test_a_look_is_shared_for_a_millisecond(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load the worker is looked at, and the answer rendered, once in a millisecond."""
+    now = monotonic_ns()
+    monkeypatch.setattr(service, "monotonic_ns", lambda: now)
+    with Client(bench.address) as client:
+        bench.turn()
+        first, second = (bench.ask(client).body for _ in range(2))
+        assert second == first
+        now += service.LOOK_NS
+        assert bench.ask(client).body != first
+
+
+def test_news_count_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short ago the last look was: what the worker has said is in the next answer."""
+    now = monotonic_ns()
+    monkeypatch.setattr(service, "monotonic_ns", lambda: now)
+    with Client(bench.address) as client:
+        bench.turn()
+        for ready in (True, False, True):
+            bench.tell(ready=ready)
+            assert bench.ask(client).status == (200 if ready else 503)
 
 
 @pytest.mark.parametrize(

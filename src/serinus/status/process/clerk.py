@@ -12,7 +12,7 @@ from serinus.status.process.wire import Request
 
 KNOWN_REQUESTS = 256
 KNOWN_BYTES = 1024
-GATHER_BYTES = 16384
+GATHER_BYTES = 65536
 """A longer body is sent from where it lies, not copied behind its head."""
 FIELDS = {
     plan.WRONG_METHOD: b"allow: GET,HEAD\r\n",
@@ -58,16 +58,27 @@ class Clerk:
         self._dashboard = dashboard
         self._known: dict[bytes, Plan] = {}
         self._answers: dict[int, Answer] = {}
+        self._at_once: dict[bytes, Answer] = {}
         self.connections = 0
         """How many are open; the metrics tell."""
 
     def turn(self) -> None:
         """Begin a turn: nothing is rendered yet."""
         self._answers.clear()
+        self._at_once.clear()
 
-    def known(self, data: bytes) -> Plan | None:
-        """Look up bytes that are exactly one request seen before."""
-        return self._known.get(data)
+    def at_once(self, data: bytes) -> Answer | None:
+        """Answer bytes that are exactly one request seen before, whoever it is that asks.
+
+        None for all others, and where the answer depends on who asks or is made afresh.
+        """
+        found = self._at_once.get(data)
+        if found is None:
+            known = self._known.get(data)
+            if known is None:
+                return None
+            found = self._at_once[data] = self.answer(known, local=False)
+        return found
 
     def settle(self, request: Request, sole: bytes | None) -> Plan:
         """Make the plan for a request; `sole` are the bytes read, if they were it and no more."""
@@ -75,6 +86,7 @@ class Clerk:
         if sole is not None and settled.repeatable and len(sole) <= KNOWN_BYTES:
             if len(self._known) >= KNOWN_REQUESTS:
                 self._known.clear()
+                self._at_once.clear()
             self._known[sole] = settled
         return settled
 
@@ -87,12 +99,17 @@ class Clerk:
         return None
 
     def answer(self, settled: Plan, *, local: bool) -> Answer:
-        """Render the answer to a request, or take it from this turn's."""
+        """Render the answer to a request, or take it from this turn's.
+
+        Metrics are never taken from there: they count the answers that went out meanwhile.
+        """
         verbose = settled.verbose and self._may_see_details(settled, local=local)
         key = ~settled.key if verbose else settled.key
         found = self._answers.get(key)
         if found is None:
-            found = self._answers[key] = self._render(settled, verbose=verbose)
+            found = self._render(settled, verbose=verbose)
+            if settled.route != plan.METRICS:
+                self._answers[key] = found
         return found
 
     def refusal(self, status: int) -> Answer:

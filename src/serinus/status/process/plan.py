@@ -42,8 +42,13 @@ class Plan:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the same bytes may be answered by this plan again, without a look at them."""
-        return self.bearer is None and not self.has_body
+        """Whether the same bytes may be answered alike within a turn, without a look at them.
+
+        Not what depends on who asks (details) or must be made afresh (metrics).
+        """
+        return not (
+            self.verbose or self.has_body or self.bearer is not None or self.route == METRICS
+        )
 
 
 class Routes:

@@ -1,9 +1,9 @@
 """The loop of the status process: sockets in, answers out, everything bounded.
 
-One turn: wait for events, take what the worker says, answer. Requests of one turn share one look
-at the worker and one rendering, so that under load a probe costs little more than two system
-calls. A client that is slow, silent or hostile costs a connection, and the most dispensable one
-makes room for the next.
+One turn: wait for events, take what the worker says, answer. Requests of one millisecond share one
+look at the worker and one rendering, unless news come between, so that under load a probe costs
+little more than two system calls. A client that is slow, silent or hostile costs a connection, and
+the most dispensable one makes room for the next.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TICK = 0.5
 """Seconds between turns when nothing happens."""
 TICK_NS = int(TICK * 1e9)
+LOOK_NS = 1_000_000
+"""For so long a look at the worker is good, unless there is news of it."""
 EVENTS_A_TURN = 64
 ACCEPTS_A_TURN = 64
 REQUESTS_A_TURN = 32
@@ -77,6 +79,7 @@ class Service:
         self._again: list[Connection] = []
         self._poll = epoll()
         self._now = monotonic_ns()
+        self._looked = 0
         self._swept = self._now
         self._reported = 0
         self._end: int | None = None
@@ -97,26 +100,26 @@ class Service:
 
     def _turn(self, events: list[tuple[int, int]]) -> None:
         self._now = now = monotonic_ns()
-        self._board.turn(now)
-        self._clerk.turn()
+        callers = dict(events)
+        news = self._post.fileno() in callers or self._worker in callers
+        if news or now - self._looked >= LOOK_NS:
+            self._looked = now
+            self._board.turn(now)
+            self._clerk.turn()
         self._clerk.connections = len(self._connections)
-        descriptors = [descriptor for descriptor, _ in events]
         # What the worker says, and that it died, counts before what others ask.
-        if self._post.fileno() in descriptors:
+        if self._post.fileno() in callers:
             self._hear()
-        if self._worker in descriptors:
+        if self._worker in callers:
             self._poll.unregister(self._worker)
             self._mourn()
         again, self._again = self._again, []
         for connection in again:
             if connection.stage is self._stages.idle:
                 self._attend(self._pump, connection)
-        for descriptor, mask in events:
-            caller = self._connections.get(descriptor)
-            if caller is not None:
-                self._attend(self._flush if mask & EPOLLOUT else self._read, caller)
+        self._serve(events)
         # New connections come last: a descriptor closed above may be one of theirs.
-        if self._listener.fileno() in descriptors:
+        if self._listener.fileno() in callers:
             self._accept()
         if self._stages.waiting:
             for connection in self._stages.waiting.overdue(now):
@@ -136,15 +139,31 @@ class Service:
             due = min(due, self._end)
         return max(0, due - self._now) / 1e9
 
+    def _serve(self, events: list[tuple[int, int]]) -> None:
+        """Read from those who have sent something, and write to those who have room again."""
+        for descriptor, mask in events:
+            connection = self._connections.get(descriptor)
+            if connection is not None:
+                try:
+                    if mask & EPOLLOUT:
+                        self._flush(connection)
+                    else:
+                        self._read(connection)
+                except Exception as error:  # noqa: BLE001 - as in `_attend`, without its call
+                    self._fail(connection, error)
+
     def _attend(self, act: Callable[[Connection], None], connection: Connection) -> None:
         """Do something for a connection; a fault of ours costs it, and not the process."""
         try:
             act(connection)
         except Exception as error:  # noqa: BLE001 - reported, as a crash would be
-            self._drop(connection, "fault")
-            if self._now - self._reported > TICK_NS:
-                self._reported = self._now
-                sys.excepthook(type(error), error, error.__traceback__)
+            self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        self._drop(connection, "fault")
+        if self._now - self._reported > TICK_NS:
+            self._reported = self._now
+            sys.excepthook(type(error), error, error.__traceback__)
 
     # The worker
 
@@ -238,9 +257,9 @@ class Service:
             self._drop(connection)
             return
         if connection.inbox is None:
-            known = self._clerk.known(data)
-            if known is not None:
-                self._take(connection, known)
+            answer = self._clerk.at_once(data)
+            if answer is not None:
+                self._send(connection, answer)
                 return
             connection.inbox = Inbox(self._header_bytes)
             connection.inbox.feed(data)
@@ -316,7 +335,10 @@ class Service:
             self._drop(connection)
             return
         if sent == answer.length:
-            self._sent(connection, last=answer.last)
+            if answer.last:
+                self._part(connection)
+            else:
+                self._stages.enter(connection, self._stages.idle, self._now)
         else:
             connection.pending = remaining([memoryview(part) for part in parts], sent)
             connection.last = answer.last
@@ -334,14 +356,15 @@ class Service:
         connection.pending = remaining(connection.pending, sent)
         if not connection.pending:
             self._watch(connection, EPOLLIN)
-            self._sent(connection, last=connection.last)
-            if connection.stage is self._stages.idle:
+            if connection.last:
+                self._part(connection)
+            else:
+                self._stages.enter(connection, self._stages.idle, self._now)
                 self._pump(connection)
 
-    def _sent(self, connection: Connection, *, last: bool) -> None:
-        if not last:
-            self._stages.enter(connection, self._stages.idle, self._now)
-        elif connection.inbox is None:
+    def _part(self, connection: Connection) -> None:
+        """Close a connection whose last answer is on its way."""
+        if connection.inbox is None:
             self._drop(connection)
         else:
             # More may be on its way. Closing now would reset the connection, and the client might
