@@ -60,9 +60,11 @@ class Account:
         self.good = good = self.good + 1
         if good > 1:
             silent = traffic.waiting_since
-            flow_at = traffic.flow_at
-            silent = max(silent, flow_at)
-            traffic.widest = max(traffic.widest, now - silent)
+            if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
+                silent = traffic.flow_at
+            silent = now - silent
+            if silent > traffic.widest:  # noqa: PLR1730 - as above
+                traffic.widest = silent
             traffic.flow_at = now
         else:
             traffic.first_at = self._first = now
@@ -84,10 +86,11 @@ class Account:
                 self._rested += now - self._held
                 self._rests += 1
             if not others:  # as in `Traffic.waits`
-                silent = traffic.waiting_since
-                flow_at = traffic.flow_at
-                silent = max(silent, flow_at)
-                traffic.waiting_since = silent + now - traffic.idle_since
+                if traffic.flow_at is traffic.idle_since:
+                    traffic.waiting_since = now
+                else:
+                    silent = max(traffic.waiting_since, traffic.flow_at)
+                    traffic.waiting_since = silent + now - traffic.idle_since
         traffic.awaiting = others + 1
 
     def rests(self) -> None:

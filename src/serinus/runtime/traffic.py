@@ -173,8 +173,9 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                     silent = traffic.waiting_since
                     if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
                         silent = traffic.flow_at
-                    if now - silent > traffic.widest:  # noqa: PLR1730 - as above
-                        traffic.widest = now - silent
+                    silent = now - silent
+                    if silent > traffic.widest:  # noqa: PLR1730 - as above
+                        traffic.widest = silent
                     traffic.flow_at = now
                 else:
                     traffic.first_at = first = now
@@ -192,10 +193,11 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                 rests += 1
             others = traffic.awaiting
             if not others:  # as in `waits`, which would cost a call a chunk
-                silent = traffic.waiting_since
-                if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs more than all of this
-                    silent = traffic.flow_at
-                traffic.waiting_since = silent + clock() - traffic.idle_since
+                if traffic.flow_at is traffic.idle_since:  # this chunk's own `now`: the usual case
+                    traffic.waiting_since = clock()
+                else:
+                    silent = max(traffic.waiting_since, traffic.flow_at)
+                    traffic.waiting_since = silent + clock() - traffic.idle_since
             traffic.awaiting = others + 1
         traffic.finished += 1
         if good:
