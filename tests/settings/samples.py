@@ -59,6 +59,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "status_token": ("swordfish", "swordfish"),
     "discovery_backend": ("Memory", "memory"),
     "discovery_lease": ("3s", 3.0),
+    "file_kv": ("/run/serinus/fleet", "/run/serinus/fleet"),
     "status_token_file": (str(Path(__file__).parent / "secret.txt"),) * 2,
     "history_size": ("0", 0),
     "api_key": ("sk-12345", "sk-12345"),
@@ -156,7 +157,8 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "record": ("the path of a file", [""]),
     "record_bytes": ("a whole number from 65536 to 1099511627776", ["65535", "16M", "1e6", "-1"]),
     "record_keep": ("a whole number from 0 to 1000", ["-1", "1001", "x"]),
-    "discovery_backend": ("off, memory or mem", ["zookeeper", "1"]),
+    "file_kv": ("the path of a directory", [""]),
+    "discovery_backend": ("off, memory, mem or file", ["zookeeper", "1"]),
     "discovery_lease": (
         "seconds from 1 to 1000000000, such as 10, 0.5, 500ms, 2s, 1m",
         ["0.5", "-1"],

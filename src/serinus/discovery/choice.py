@@ -16,6 +16,7 @@ __all__ = ["BACKENDS", "backend_of"]
 BACKENDS = {
     "memory": "serinus.discovery.memory",
     "mem": "serinus.discovery.memory",
+    "file": "serinus.discovery.file",
 }
 """The module of each backend, by its name: it has `from_settings(settings) -> Backend`, which
 raises MissingExtraError where a client that it needs is not installed, and SettingsError for an

@@ -517,12 +517,13 @@ class Declaration:
 
     # Discovery
 
-    discovery_backend: Literal["off", "memory", "mem"] = setting(
+    discovery_backend: Literal["off", "memory", "mem", "file"] = setting(
         "off",
-        Word("off", "memory", "mem"),
+        Word("off", "memory", "mem", "file"),
         Group.DISCOVERY,
-        "Where workers announce themselves and are found: `memory` (or `mem`, the reference's word "
-        "for it), this process alone; `off`, nowhere.",
+        "Where workers announce themselves and are found: `file`, a directory of this machine; "
+        "`memory` (or `mem`, the reference's word for it), this process alone; "
+        "`off`, nowhere.",
         env=("DYN_DISCOVERY_BACKEND",),
     )
     discovery_lease: float = setting(
@@ -530,4 +531,12 @@ class Declaration:
         Seconds(1),
         Group.DISCOVERY,
         "How long after its death a worker is still listed, at most.",
+    )
+    file_kv: str | None = setting(
+        None,
+        words.DIRECTORY,
+        Group.DISCOVERY,
+        "The directory of the backend `file`. Not set: `dynamo_store_kv` in the directory for "
+        "temporary files, as in the reference.",
+        env=("DYN_FILE_KV",),
     )

@@ -5,7 +5,18 @@ Each check returns the text as it should be, or raises RefusedError.
 
 from __future__ import annotations
 
-__all__ = ["ADDRESS", "ENGINE", "FILE", "HOST", "MODEL", "PAYLOAD", "SECRET", "SOCKET", "URL_PATH"]
+__all__ = [
+    "ADDRESS",
+    "DIRECTORY",
+    "ENGINE",
+    "FILE",
+    "HOST",
+    "MODEL",
+    "PAYLOAD",
+    "SECRET",
+    "SOCKET",
+    "URL_PATH",
+]
 
 from serinus.core.address import EndpointAddress
 from serinus.errors import SettingsError
@@ -71,6 +82,7 @@ SOCKET = Text(
     f"the path of a unix socket, at most {SOCKET_BYTES} bytes long", _socket, metavar="PATH"
 )
 SECRET = Text("visible ASCII characters without spaces", _secret, metavar="SECRET")
+DIRECTORY = Text("the path of a directory", _any, metavar="DIRECTORY")
 FILE = Text("the path of a file", _any, metavar="FILE")
 PAYLOAD = Text("a JSON object, or @ and the path of a file with one", _any, metavar="JSON")
 MODEL = Text("the name of a model", _any, metavar="NAME")
