@@ -29,6 +29,7 @@ from serinus.core.evidence import (
     Registered,
     RequestFailed,
     RequestFault,
+    SiblingFailed,
     Tick,
     Witness,
 )
@@ -56,6 +57,8 @@ RULES = st.builds(
     failure_threshold=st.integers(1, 3),
     success_threshold=st.integers(1, 3),
     jitter=st.floats(0, 0.5),
+    ranks=st.integers(1, 8),
+    turn=st.floats(-1000, 1000),
 )
 FLAGS = st.booleans()
 STEPS = st.floats(0, 30)
@@ -66,6 +69,7 @@ AGO = st.floats(0, 60)
 SIGHTINGS: st.SearchStrategy[Callable[[float], Evidence]] = st.one_of(
     st.just(Tick),
     st.just(CanaryUnknown),
+    st.just(lambda at: SiblingFailed(at, "rank 1")),
     st.just(EngineDied),
     st.just(lambda at: CanaryPassed(at, 0.1, 0.1)),
     st.builds(lambda w, flow: lambda at: Progress(at, w, flow), st.sampled_from(Witness), FLAGS),

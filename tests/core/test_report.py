@@ -62,6 +62,7 @@ def test_the_whole_report_in_json() -> None:
         "readiness",
         "liveness",
         "endpoints",
+        "groups",
         "degraded",
         "endpoints_left_out",
         "checks",

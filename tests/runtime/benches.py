@@ -63,7 +63,8 @@ class Bench:
     def _changed(self) -> None:
         self.changes += 1
 
-    async def _wait_drained(self) -> None:
+    async def wait_drained(self) -> None:
+        """Wait until somebody sets `drained`."""
         await self.drained.wait()
 
     @property
@@ -74,7 +75,7 @@ class Bench:
     def endpoint(self, address: str = ADDRESS) -> Endpoint:
         """Return an endpoint as a runtime makes it."""
         parsed = EndpointAddress.parse(address)
-        return Endpoint(parsed, board=self.board, served=self.served, drained=self._wait_drained)
+        return Endpoint(parsed, board=self.board, served=self.served, drained=self.wait_drained)
 
     async def serve(self, engine: Engine, address: str = ADDRESS) -> Endpoint:
         """Serve an engine with a payload."""

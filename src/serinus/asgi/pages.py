@@ -53,7 +53,7 @@ class Pages:
 
     def _told(self, good: bool, word: str) -> tuple[int, bytes, bytes]:  # noqa: FBT001 - of two
         board = self._runtime.board
-        endpoints = board.health()
+        endpoints = board.groups.fold(board.health()).judged
         names = display_names(endpoint.address for endpoint in endpoints)
         up = board.clock() - board.started
         body: dict[str, Any] = {

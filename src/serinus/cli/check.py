@@ -148,10 +148,17 @@ def _why(body: Mapping[str, Any], *, live: bool) -> str:
     readiness = _object(details, "readiness")
     if not readiness:
         return excerpt(_plain(body), limit=300)
+    groups = _object(details, "groups")
+    inside = {one.get("endpoint") for name in groups for one in _members(groups, name).values()}
     reasons = [
+        f"{name}: {_object(groups, name).get('why')}"
+        for name in groups
+        if _object(groups, name).get("status") != "ready"
+    ]
+    reasons += [
         f"{name}: {one.get('reason')}, {one.get('evidence')}"
         for name, one in _object(details, "endpoints").items()
-        if isinstance(one, dict) and one.get("status") != "ready"
+        if isinstance(one, dict) and one.get("status") != "ready" and name not in inside
     ]
     return excerpt("; ".join(reasons[:3]) or readiness.get("why", ""), limit=300)
 
@@ -161,6 +168,7 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     details = _object(body, "details")
     if not details:
         yield "  no details: they are for peers on loopback, or for whoever brings the token"
+    yield from _groups(details)
     endpoints = _object(details, "endpoints")
     for name in endpoints:
         one = _object(endpoints, name)
@@ -180,6 +188,20 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     if own:
         told = [own.get("lost_at_once"), own.get("last_trouble")]
         yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
+
+
+def _groups(details: Mapping[str, Any]) -> Iterator[str]:
+    """Say of each group how many of its members are ready, and what of the others."""
+    groups = _object(details, "groups")
+    for name in groups:
+        one = _object(groups, name)
+        status = "ready" if one.get("status") == "ready" else "not ready"
+        yield f"  {name}: {status} ({one.get('kind')}, {one.get('policy')}): {one.get('why')}"
+
+
+def _members(groups: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    members = _object(_object(groups, name), "members")
+    return {member: _object(members, member) for member in members}
 
 
 def _cost(cost: Mapping[str, Any]) -> str:
@@ -205,10 +227,10 @@ def _leases(details: Mapping[str, Any]) -> Iterator[str]:
 
 def _flaws(body: Mapping[str, Any]) -> str:
     """Say what is off while it serves, in figures where details are shown."""
-    endpoints = _object(_object(body, "details"), "endpoints")
+    details = _object(body, "details")
     flaws = [
         f"{name}: {word} ({told})"
-        for name, one in endpoints.items()
+        for name, one in {**_object(details, "endpoints"), **_object(details, "groups")}.items()
         if isinstance(one, dict)
         for word, told in _object(one, "flaws").items()
     ]

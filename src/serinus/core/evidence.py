@@ -27,6 +27,7 @@ __all__ = [
     "Registered",
     "RequestFailed",
     "RequestFault",
+    "SiblingFailed",
     "Sleep",
     "Spent",
     "Tick",
@@ -251,6 +252,17 @@ class Spent(NamedTuple):
         return f"{self.canaries} question(s) besides, of {self.tokens} token(s)"
 
 
+class SiblingFailed(NamedTuple):
+    """Another member of its group turned not ready: the same may be wrong here, so it is asked."""
+
+    at: float
+    member: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.member} of its group turned not ready{_tail(self.detail)}"
+
+
 class Tick(NamedTuple):
     """Nothing new but the time."""
 
@@ -275,6 +287,7 @@ Evidence: TypeAlias = (
     | Lease
     | Sleep
     | Spent
+    | SiblingFailed
     | Tick
 )
 

@@ -56,7 +56,7 @@ def heard(standing: Standing, rules: Rules, *, now: float) -> Hearing:
     words = standing.testimonies(rules, now=now)
     verdict = standing.verdict
     decided = _proof(verdict, words) if verdict.ready else _accusation(verdict, words)
-    fresh = rules.wait + rules.deadline
+    fresh = rules.idle + rules.deadline
     disagree = tuple(one for one in words if _disagrees(one, decided, fresh))
     return Hearing(now, decided, disagree, words)
 

@@ -7,10 +7,16 @@ learned), or when the engine was said to be dead: a canary alone takes that back
 came back to a queue of users would be called dead for as long as they last. A suspicion is asked
 about at once. A budget a day stretches the wait, and has a reserve for what is urgent (`budget`). A
 look is needed where time alone changes a verdict.
+
+Ranks of one engine take turns (`Rules.ranks`), so that all of them cost what one would: time is cut
+into waits, and each wait is one rank's. An idle rank is asked in the first of its turns that comes
+a wait after it was proven last. So there is at most one routine question a wait, one in every wait
+while all are idle, and no rank is without a proof, or a question, for longer than `Rules.idle`.
 """
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -87,21 +93,28 @@ def _wanted(standing: Standing, rules: Rules, early: float) -> float:
     if asked is None:
         if not ready or standing.suspect:
             return _NOT_YET
-        return proven + _wait(standing, rules, proven, early)
+        return _routine(standing, rules, proven, early)
     if ready:
         if standing.failures:
             return asked
         if standing.suspect:
             return asked + rules.retry
         last = max(proven, asked)
-        return last + _wait(standing, rules, last, early)
+        return _routine(standing, rules, last, early)
     if 0 < standing.failures < rules.failure_threshold and proven > _NOT_YET:
         return asked
     return asked + rules.retry * (1 - rules.jitter * early)
 
 
-def _wait(standing: Standing, rules: Rules, since: float, early: float) -> float:
-    return stretched(standing.spent, rules, now=since) * (1 - rules.jitter * early)
+def _routine(standing: Standing, rules: Rules, last: float, early: float) -> float:
+    """When the next question is due that nothing but time asks for, `last` being the last word."""
+    wait = stretched(standing.spent, rules, now=last)
+    jitter = wait * rules.jitter * early
+    at = last + wait * rules.ranks
+    if rules.ranks > 1 and wait == rules.wait and last > _NOT_YET:
+        whole = wait * rules.ranks
+        at = rules.turn + math.ceil((last + wait - rules.turn) / whole) * whole
+    return at - jitter
 
 
 def _affordable_at(standing: Standing, rules: Rules) -> float:

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 from serinus.core.budget import Spending, affordable_at, stretched
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.evidence import Witness
+from serinus.core.group import GroupHealth
 from serinus.core.hearing import Hearing, heard
 from serinus.core.history import Transition
 from serinus.core.own_state import OwnState
@@ -62,6 +63,8 @@ class Report(NamedTuple):
     """By address, what is known of an endpoint beside the evidence: for people."""
     own: OwnState = OwnState()
     """What is known of ourselves."""
+    groups: tuple[GroupHealth, ...] = ()
+    """Their members are among the endpoints."""
     lease_file: str | None = None
     """Where leases can be written, for who takes one from outside."""
 
@@ -89,7 +92,10 @@ def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -
             str(endpoint.address): _endpoint(endpoint, report, wall)
             for endpoint in sorted(shown, key=lambda endpoint: endpoint.address)
         },
-        "degraded": list(_degraded(report.endpoints, most)),
+        "groups": {
+            str(group.address): _group(group, report, wall, most) for group in report.groups[:most]
+        },
+        "degraded": list(_degraded(report, most)),
         "endpoints_left_out": len(report.endpoints) - len(shown),
         "checks": {
             f"{check.owner}: {check.name}": _standing(check.standing, report.at, wall)
@@ -196,9 +202,49 @@ def _spread(times: Spread) -> dict[str, Json]:
     }
 
 
-def _degraded(endpoints: tuple[EndpointHealth, ...], most: int) -> Iterator[str]:
-    flawed = (endpoint for endpoint in endpoints if endpoint.degraded)
-    return islice((f"{one.address}: {word}" for one in flawed for word in one.degraded), most)
+def _degraded(report: Report, most: int) -> Iterator[str]:
+    inside = {member.health.address for group in report.groups for member in group.members}
+    alone = (endpoint for endpoint in report.endpoints if endpoint.address not in inside)
+    judged: list[EndpointHealth | GroupHealth] = [*alone, *report.groups]
+    return islice((f"{one.address}: {word}" for one in judged for word in one.degraded), most)
+
+
+def _group(
+    group: GroupHealth, report: Report, wall: Callable[[float], str], most: int
+) -> dict[str, Json]:
+    """Tell how many members are ready, how many are asked for, and what of the others."""
+    at, since = report.at, group.since
+    told: dict[str, Json] = {
+        "status": str(group.status),
+        "reason": str(group.reason),
+        "since": None if since is None else wall(since),
+        "for_seconds": _maybe_age(at, since),
+        "kind": str(group.group.kind),
+        "policy": str(group.group.policy),
+        "why": group.why(at),
+        "would_change": group.reason.remedy,
+        "ready": sum(side.ready for side in group.sides),
+        "needed": sum(side.needed for side in group.sides),
+        "size": len(group.members),
+        "lacking": [role for role in group.lacking if role],
+        "degraded": list(group.degraded),
+        "flaws": dict(zip(group.degraded, group.flaws, strict=False)),
+        "members": {
+            member.name: {
+                "endpoint": str(member.health.address),
+                "status": str(member.health.status),
+                "reason": str(member.health.reason),
+                "since": wall(member.health.standing.verdict.since),
+                "for_seconds": _age(at, member.health.standing.verdict.since),
+                "role": member.role,
+                "rank": member.rank,
+            }
+            for member in sorted(group.members, key=lambda one: one.health.ready)[:most]
+        },
+    }
+    if notes := report.notes.get(str(group.address)):
+        told["notes"] = dict(notes)
+    return told
 
 
 def _beside(endpoint: EndpointHealth) -> str:

@@ -37,6 +37,19 @@ class Rules(NamedTuple):
     """Canaries in any 24 hours, at the most. 0: no bound."""
     token_budget: int = 0
     """The tokens that they may cost. 0: no bound."""
+    ranks: int = 1
+    """Members of a group that take turns: while idle, each is asked once in so many waits."""
+    turn: float = 0.0
+    """When one of its turns is, in seconds of the caller's clock: there is one in every so many
+    waits."""
+
+    @property
+    def idle(self) -> float:
+        """The longest time that an idle endpoint goes unasked, in seconds, without a budget.
+
+        A turn that comes within a wait of a proof is left out: that is the one wait more.
+        """
+        return self.wait if self.ranks <= 1 else self.wait * (self.ranks + 1)
 
     @property
     def retry(self) -> float:

@@ -11,15 +11,16 @@ Readiness follows the first rule that applies; a report names it:
 7. the process-wide status.
 
 Liveness says whether a restart would help: an engine's death, or a hang proven for longer than its
-budget. While the owner holds readiness, or drains, a hang is not held against the process. A
-blocked loop is judged where it can be seen: in the status process.
+budget. A group of endpoints counts as one in all of this (`group`). While the owner holds
+readiness, or drains, a hang is not held against the process. A blocked loop is judged where it can
+be seen: in the status process.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from serinus.core.address import EndpointAddress
 from serinus.core.deadlines import Learned
@@ -28,7 +29,15 @@ from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus, LiveReason, Reason, Rule
 from serinus.core.verdict import Standing
 
-__all__ = ["EndpointHealth", "Hold", "Liveness", "Readiness", "SystemHealth", "display_names"]
+__all__ = [
+    "EndpointHealth",
+    "Hold",
+    "Judged",
+    "Liveness",
+    "Readiness",
+    "SystemHealth",
+    "display_names",
+]
 
 
 class Hold(NamedTuple):
@@ -36,6 +45,40 @@ class Hold(NamedTuple):
 
     why: str
     since: float
+
+
+class Judged(Protocol):
+    """What the fold reads: an endpoint that stands alone, or a group of them."""
+
+    @property
+    def address(self) -> EndpointAddress:
+        """The address that it goes by."""
+
+    @property
+    def payload(self) -> bool:
+        """Whether it has one."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic may come to it."""
+
+    @property
+    def status(self) -> HealthStatus:
+        """The status that the world is shown."""
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """A short, stable word for each thing that is off while it serves."""
+
+    @property
+    def obstacle(self) -> str:
+        """What of it stands in the way, where it is not ready."""
+
+    def falls(self, now: float, *, hangs: bool = True) -> tuple[LiveReason, str] | None:
+        """Say why a restart would help by now; None if not. `hangs`: whether hangs count."""
+
+    def falls_at(self) -> float | None:
+        """When time alone will have made a restart help; None when only evidence can."""
 
 
 class EndpointHealth(NamedTuple):
@@ -83,6 +126,26 @@ class EndpointHealth(NamedTuple):
         """Whether it serves, but not as it should."""
         return self.ready and bool(self.degraded)
 
+    @property
+    def obstacle(self) -> str:
+        """What of it stands in the way, where it is not ready."""
+        return f"{self.address}: {self.reason}"
+
+    def falls(self, now: float, *, hangs: bool = True) -> tuple[LiveReason, str] | None:
+        """Say why a restart would help by now; None if not. `hangs`: whether hangs count."""
+        standing = self.standing
+        if standing.died is not None:
+            return LiveReason.ENGINE_DIED, f"{self.address}: {standing.died}"
+        hangs_at = self.falls_at()
+        if hangs and hangs_at is not None and now >= hangs_at:
+            budget = f"its hang is proven for longer than {self.rules.hang:g} s"
+            return LiveReason.HANG, f"{self.address}: {standing.verdict.reason}, {budget}"
+        return None
+
+    def falls_at(self) -> float | None:
+        """When its hang, if it has one, will have used up its budget."""
+        return self.standing.hangs_at(self.rules)
+
 
 class Readiness(NamedTuple):
     """The process's readiness, the rule that decided, and who stands in the way."""
@@ -119,9 +182,16 @@ class SystemHealth(NamedTuple):
     died: EngineDied | None = None
 
     def readiness(
-        self, endpoints: Sequence[EndpointHealth], failing_checks: tuple[str, ...] = ()
+        self,
+        endpoints: Sequence[Judged],
+        failing_checks: tuple[str, ...] = (),
+        *,
+        members: Sequence[EndpointHealth] = (),
     ) -> Readiness:
-        """Decide readiness by the first rule that applies."""
+        """Decide readiness by the first rule that applies.
+
+        `members` are in groups, which decide for them; one that is named decides itself.
+        """
         if self.draining:
             return _notready(Rule.DRAINING, "draining: in-flight requests end, no new ones")
         if self.died is not None:
@@ -131,7 +201,7 @@ class SystemHealth(NamedTuple):
         if failing_checks:
             return _notready(Rule.CHECKS, "checks of the process do not pass", failing_checks)
         if self.named:
-            return self._named(endpoints)
+            return self._named([*endpoints, *members])
         targets = [endpoint for endpoint in endpoints if endpoint.payload]
         if targets:
             return _all_ready(Rule.ENDPOINTS_WITH_PAYLOAD, targets)
@@ -144,7 +214,7 @@ class SystemHealth(NamedTuple):
         )
 
     def liveness(
-        self, endpoints: Iterable[EndpointHealth], readiness: Readiness, *, now: float
+        self, endpoints: Iterable[Judged], readiness: Readiness, *, now: float
     ) -> Liveness:
         """Decide whether a restart would help."""
         if self.like_readiness:
@@ -153,29 +223,25 @@ class SystemHealth(NamedTuple):
         if self.died is not None:
             return Liveness(live=False, reason=LiveReason.ENGINE_DIED, why=str(self.died))
         for endpoint in endpoints:
-            standing = endpoint.standing
-            if standing.died is not None:
-                why = f"{endpoint.address}: {standing.died}"
-                return Liveness(live=False, reason=LiveReason.ENGINE_DIED, why=why)
-            hangs_at = self._falls_at(endpoint)
-            if hangs_at is not None and now >= hangs_at:
-                budget = f"its hang is proven for longer than {endpoint.rules.hang:g} s"
-                why = f"{endpoint.address}: {standing.verdict.reason}, {budget}"
-                return Liveness(live=False, reason=LiveReason.HANG, why=why)
+            fallen = endpoint.falls(now, hangs=not self._patient)
+            if fallen is not None:
+                return Liveness(live=False, reason=fallen[0], why=fallen[1])
         return Liveness(live=True, reason=LiveReason.LIVE)
 
-    def falls_at(self, endpoints: Iterable[EndpointHealth], *, now: float) -> float | None:
+    def falls_at(self, endpoints: Iterable[Judged], *, now: float) -> float | None:
         """Say when time alone will make it not live; None when only evidence can."""
-        falls = map(self._falls_at, endpoints)
+        if self._patient:
+            return None
+        falls = (endpoint.falls_at() for endpoint in endpoints)
         return min((at for at in falls if at is not None and at > now), default=None)
 
-    def _falls_at(self, endpoint: EndpointHealth) -> float | None:
-        if self.holds or self.draining:
-            return None
-        return endpoint.standing.hangs_at(endpoint.rules)
+    @property
+    def _patient(self) -> bool:
+        """Whether a hang is not held against the process."""
+        return bool(self.holds) or self.draining
 
-    def _named(self, endpoints: Sequence[EndpointHealth]) -> Readiness:
-        by_name: dict[str, list[EndpointHealth]] = {}
+    def _named(self, endpoints: Sequence[Judged]) -> Readiness:
+        by_name: dict[str, list[Judged]] = {}
         for endpoint in endpoints:
             for name in (endpoint.address.endpoint, str(endpoint.address)):
                 by_name.setdefault(name, []).append(endpoint)
@@ -203,8 +269,8 @@ def _notready(rule: Rule, why: str, blocking: tuple[str, ...] = ()) -> Readiness
     return Readiness(HealthStatus.NOTREADY, rule, why, blocking)
 
 
-def _all_ready(rule: Rule, endpoints: Sequence[EndpointHealth]) -> Readiness:
-    blocking = tuple(f"{e.address}: {e.reason}" for e in endpoints if not e.ready)
+def _all_ready(rule: Rule, endpoints: Sequence[Judged]) -> Readiness:
+    blocking = tuple(endpoint.obstacle for endpoint in endpoints if not endpoint.ready)
     if blocking:
         return _notready(rule, f"{len(blocking)} of {len(endpoints)} not ready", blocking)
     return Readiness(HealthStatus.READY, rule, f"all {len(endpoints)} ready")

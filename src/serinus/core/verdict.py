@@ -51,6 +51,7 @@ from serinus.core.evidence import (
     Registered,
     RequestFailed,
     RequestFault,
+    SiblingFailed,
     Sleep,
     Spent,
     Tick,
@@ -133,8 +134,8 @@ class Standing(NamedTuple):
     asleep: Sleep | None = None
     """The engine's word that it sleeps; None while it is awake, as far as anyone knows."""
     suspect: bool = False
-    """A question is owed: a user's request failed on our side, a canary's outcome was lost, or the
-    engine began to say that it is not well."""
+    """A question is owed: a user's request failed on our side, a canary's outcome was lost, the
+    engine began to say that it is not well, or another member of its group turned not ready."""
     canary_faults: int = 0
     """Canaries that failed while real output came: the canary's own fault."""
     ill: bool = False
@@ -254,6 +255,8 @@ class Standing(NamedTuple):
             case RequestFailed():
                 blamed = evidence.fault is not RequestFault.CLIENT
                 return self._replace(suspect=self.suspect or blamed)
+            case SiblingFailed():
+                return self._replace(suspect=True)
             case CanaryUnknown():
                 paid = self._paid(evidence.at, rules, tokens=1)
                 return paid._replace(asked_at=evidence.at, suspect=True)

@@ -163,7 +163,7 @@ class Words(NamedTuple):
             *self._excuses(now),
         ]
         first = {one.witness: one for one in reversed(said)}
-        fresh = rules.wait + rules.deadline
+        fresh = rules.idle + rules.deadline
         aged = [one._replace(weight=_aged(one, now - one.at, fresh)) for one in first.values()]
         return tuple(sorted(aged, key=lambda one: (-one.weight, -one.at, one.witness)))
 

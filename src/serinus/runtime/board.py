@@ -36,6 +36,7 @@ from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
 from serinus.core.verdict import Verdict
 from serinus.errors import LifecycleError, SettingsError
 from serinus.runtime.gauge import Gauge, Goals
+from serinus.runtime.groups import Groups
 from serinus.runtime.leases import LeaseGrant, Leases
 from serinus.runtime.loop_watch import slept
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
@@ -121,6 +122,7 @@ class Board:
         self.outage: Callable[[], Outage | None] = lambda: None
         """Whether all engines are silent at once; who speaks to several of them says so."""
         self._rules = rules_of(settings)
+        self.groups = Groups(self, self._rules, rotate=settings.rank_canaries == "rotate")
         self._limits = limits_of(settings)
         self._goals = Goals.of(settings)
         config = HealthCheckConfig(
@@ -165,7 +167,7 @@ class Board:
         canary = payload and self.settings.health_check_enabled
         target = HealthCheckTarget(
             str(address),
-            rules=rules if rules is not None else self._rules,
+            rules=rules if rules is not None else self.groups.rules_of(address),
             registered=Registered(self.clock(), canary=canary),
             ask=ask,
             look=look,
@@ -384,11 +386,12 @@ class Board:
     def readiness(self, endpoints: list[EndpointHealth]) -> Readiness:
         """Fold readiness."""
         failing = tuple(n for n, check in self.checks.items() if not check.standing.verdict.ready)
-        return self.system.readiness(endpoints, failing)
+        fold = self.groups.fold(endpoints)
+        return self.system.readiness(fold.judged, failing, members=fold.members)
 
     def liveness(self, endpoints: list[EndpointHealth], readiness: Readiness) -> Liveness:
         """Fold liveness."""
-        return self.system.liveness(endpoints, readiness, now=self.clock())
+        return self.system.liveness(self.groups.fold(endpoints).judged, readiness, now=self.clock())
 
     def look_around(self) -> None:
         """Take a look at what traffic shows, everywhere."""
@@ -402,12 +405,13 @@ class Board:
         now = self.clock()
         self.look_around()
         endpoints = self.health()
-        readiness = self.readiness(endpoints)
+        readiness, fold = self.readiness(endpoints), self.groups.fold(endpoints)
         return Report(
             at=now,
             readiness=readiness,
             liveness=self.liveness(endpoints, readiness),
-            endpoints=tuple(endpoints),
+            endpoints=fold.endpoints,
+            groups=fold.groups,
             checks=tuple(self._check_reports()),
             holds=self.system.holds,
             leases=self.leases.report(),
@@ -445,6 +449,7 @@ class Board:
             detail,
             heard(target.standing, target.rules, now=at),
         )
+        self.groups.turned(target)
         self.changed()
 
 

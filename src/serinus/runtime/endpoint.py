@@ -19,13 +19,15 @@ from serinus.runtime.target import Answer
 from serinus.runtime.traffic import Traffic
 from serinus.settings import Settings
 
-__all__ = ["Endpoint", "PayloadLike"]
+__all__ = ["RANK_KEY", "Endpoint", "PayloadLike"]
 
 if TYPE_CHECKING:
     from serinus.payloads import HealthCheckPayload
     from serinus.runtime.leases import LeaseGrant
 
 _POLICIES = ("report", "notready")
+RANK_KEY = "data_parallel_rank"
+"""The key of a payload that names a rank, as the engines' Python interfaces call it."""
 PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
 
 
@@ -40,12 +42,14 @@ class Endpoint:
         served: dict[EndpointAddress, Served],
         drained: Callable[[], Awaitable[None]],
         left: Callable[[Served], None] = lambda _served: None,
+        rank: int | None = None,
     ) -> None:
         self.address = address
         self._board = board
         self._served = served
         self._drained = drained
         self._left = left
+        self._rank = rank
 
     async def serve_endpoint(
         self,
@@ -91,6 +95,8 @@ class Endpoint:
         """Begin to serve the handler, and return; the rest as `serve_endpoint`."""
         takes_context = _takes_context(handler)
         payload = _payload(health_check_payload, self._board.settings)
+        if payload is not None and self._rank is not None:
+            payload.setdefault(RANK_KEY, self._rank)
         labels = _labels(metrics_labels)
         policy = _policy(degraded_policy)
         if self._board.system.draining:

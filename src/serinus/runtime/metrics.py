@@ -40,6 +40,7 @@ def render(
     if recorder is not None:
         _recording(text, recorder)
     _endpoints(text, board)
+    _groups(text, board)
     accounts = [(address, one.traffic, dict(one.labels)) for address, one in served.items()]
     if accounts:
         _traffic(text, accounts)
@@ -163,6 +164,53 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "serinus_canary_faults_total",
         "Canaries that failed while real output came: the payload is wrong.",
         [(labels(address), one.target.standing.canary_faults) for address, one, _ in named],
+    )
+
+
+def _groups(text: Exposition, board: Board) -> None:
+    groups = [
+        (_address(group.address), group) for group in board.groups.fold(board.health()).groups
+    ]
+    if not groups:
+        return
+    sides = [(a, side) for a, group in groups for side in group.sides]
+    text.gauge(
+        "serinus_group_ready",
+        "1 if enough members of the group are ready; the reason is a label.",
+        [(_with(address, reason=str(group.reason)), int(group.ready)) for address, group in groups],
+    )
+    text.gauge(
+        "serinus_group_members",
+        "Members of the group, by role.",
+        [(_with(address, role=side.role), len(side.members)) for address, side in sides],
+    )
+    text.gauge(
+        "serinus_group_members_ready",
+        "Members of the group that are ready, by role.",
+        [(_with(address, role=side.role), side.ready) for address, side in sides],
+    )
+    text.gauge(
+        "serinus_group_members_needed",
+        "Members that the policy asks for, by role.",
+        [(_with(address, role=side.role), side.needed) for address, side in sides],
+    )
+    text.gauge(
+        "serinus_group_member_ready",
+        "1 if the member is ready; its rank, its role and the reason are labels.",
+        [
+            (
+                _with(
+                    address,
+                    member=member.name,
+                    rank="" if member.rank is None else str(member.rank),
+                    role=member.role,
+                    reason=str(member.health.reason),
+                ),
+                int(member.health.ready),
+            )
+            for address, group in groups
+            for member in group.members
+        ],
     )
 
 

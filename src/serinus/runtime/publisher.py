@@ -10,10 +10,11 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Sequence
 
 from serinus.core.history import Transition
 from serinus.core.report import as_json
-from serinus.core.system_health import EndpointHealth, Liveness, Readiness, display_names
+from serinus.core.system_health import Judged, Liveness, Readiness, display_names
 from serinus.runtime.board import Board
 from serinus.status import SystemStatusServer, endpoints_json
 
@@ -56,24 +57,25 @@ class Publisher:
         endpoints = self._board.health()
         readiness = self._board.readiness(endpoints)
         liveness = self._board.liveness(endpoints, readiness)
+        judged = self._board.groups.fold(endpoints).judged
         self._armed = self._armed or readiness.ready
         turned = self._remember(readiness, liveness)
         if self._server is not None:
             if turned:
                 self._server.renew_details()
-            names = display_names(endpoint.address for endpoint in endpoints)
-            states = {names[endpoint.address]: str(endpoint.status) for endpoint in endpoints}
+            names = display_names(endpoint.address for endpoint in judged)
+            states = {names[endpoint.address]: str(endpoint.status) for endpoint in judged}
             self._server.publish(
                 ready=readiness.ready,
                 live=liveness.live,
                 reason=str(readiness.rule if readiness.ready else _reason(readiness)),
                 endpoints=endpoints_json(dict(sorted(states.items()))),
                 armed=self._armed,
-                degraded=any(endpoint.degraded for endpoint in endpoints),
+                degraded=any(endpoint.degraded for endpoint in judged),
             )
             self._server.lease_until(max(self._board.leases.until, 0.0))
         if self._open:
-            self._await_fall(endpoints)
+            self._await_fall(judged)
             cost = time.perf_counter() - began
             self._not_before = asyncio.get_running_loop().time() + cost * _REST
 
@@ -96,7 +98,7 @@ class Publisher:
                 timer.cancel()
         self._planned = self._fall = None
 
-    def _await_fall(self, endpoints: list[EndpointHealth]) -> None:
+    def _await_fall(self, endpoints: Sequence[Judged]) -> None:
         """Publish again when time alone will have made the process not live."""
         if self._fall is not None:
             self._fall.cancel()

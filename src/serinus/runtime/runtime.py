@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serinus.runtime.board import Board
     from serinus.runtime.checks import Check
     from serinus.runtime.endpoint import Endpoint
+    from serinus.runtime.endpoint_group import EndpointGroup
     from serinus.runtime.leases import LeaseGrant
     from serinus.runtime.workings import Workings
 
@@ -152,6 +153,17 @@ class Runtime:
     def endpoint(self, address: str) -> Endpoint:
         """Return the endpoint at `namespace.component.endpoint`. Raises SettingsError."""
         return self._workings.endpoint(address)
+
+    def group(
+        self, address: str, *, kind: str = "data-parallel", policy: str | None = None
+    ) -> EndpointGroup:
+        """Make a group of endpoints at `namespace.component.endpoint`, which decides for them.
+
+        `kind` is "data-parallel", "sharded" or "prefill-decode"; `policy` says how many members
+        must be ready: "all", "any", "majority", a number or a share ("3", "75%"), None for the
+        settings' own. Raises SettingsError for other words, LifecycleError for a group that exists.
+        """
+        return self._workings.group(address, kind=kind, policy=policy)
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check of the process: it is ready only while the check passes.

@@ -8,11 +8,14 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
+from serinus.core.group import Group, Kind
+from serinus.core.policy import ALL
 from serinus.runtime import metrics
 from serinus.runtime.board import Board
 from serinus.runtime.checks import Check, as_question
 from serinus.runtime.draining import Draining, SignalWatch
 from serinus.runtime.endpoint import Endpoint
+from serinus.runtime.endpoint_group import EndpointGroup
 from serinus.runtime.engine_monitor import EngineMonitor
 from serinus.runtime.publisher import Publisher
 from serinus.runtime.served import Served
@@ -114,13 +117,23 @@ class Workings:
 
     def endpoint(self, address: str) -> Endpoint:
         """Return the endpoint at an address."""
-        parsed = EndpointAddress.parse(address)
+        return self._endpoint(EndpointAddress.parse(address))
+
+    def group(self, address: str, *, kind: str, policy: str | None) -> EndpointGroup:
+        """Make a group; without a policy it is the settings', which a sharded group cannot have."""
+        if policy is None:
+            policy = str(ALL) if kind == Kind.SHARDED else self.settings.group_policy
+        group = Group.of(EndpointAddress.parse(address), kind, policy)
+        return EndpointGroup(group, board=self.board, make=self._endpoint)
+
+    def _endpoint(self, address: EndpointAddress, rank: int | None = None) -> Endpoint:
         return Endpoint(
-            parsed,
+            address,
             board=self.board,
             served=self.served,
             drained=self.draining.wait,
             left=self._left,
+            rank=rank,
         )
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:

@@ -281,6 +281,22 @@ class Declaration:
         "The same in tokens that the engine makes for them.",
     )
 
+    # Groups
+
+    rank_canaries: Literal["rotate", "each"] = setting(
+        "rotate",
+        Word("rotate", "each"),
+        Group.CANARIES,
+        "How the ranks of one engine share its canaries: `rotate`, they take turns, one canary a "
+        "wait for all of them; `each`, one a wait for each of them.",
+    )
+    group_policy: str = setting(
+        "all",
+        words.POLICY,
+        Group.READINESS,
+        "How many members of a group must be ready: `all`, `any`, `majority`, a number of them, "
+        "or a share such as `75%`.",
+    )
     # Liveness
 
     live_mode: Literal["serinus", "dynamo"] = setting(

@@ -13,12 +13,14 @@ __all__ = [
     "HOST",
     "MODEL",
     "PAYLOAD",
+    "POLICY",
     "SECRET",
     "SOCKET",
     "URL_PATH",
 ]
 
 from serinus.core.address import EndpointAddress
+from serinus.core.policy import ACCEPTED, Policy
 from serinus.errors import SettingsError
 from serinus.settings.kinds import RefusedError, Text
 
@@ -66,6 +68,13 @@ def _address(text: str) -> str:
         raise RefusedError from None
 
 
+def _policy(text: str) -> str:
+    try:
+        return str(Policy.parse(text))
+    except SettingsError:
+        raise RefusedError from None
+
+
 def _any(text: str) -> str:
     return text
 
@@ -85,4 +94,5 @@ SECRET = Text("visible ASCII characters without spaces", _secret, metavar="SECRE
 DIRECTORY = Text("the path of a directory", _any, metavar="DIRECTORY")
 FILE = Text("the path of a file", _any, metavar="FILE")
 PAYLOAD = Text("a JSON object, or @ and the path of a file with one", _any, metavar="JSON")
+POLICY = Text(ACCEPTED, _policy, metavar="POLICY")
 MODEL = Text("the name of a model", _any, metavar="NAME")
