@@ -10,7 +10,7 @@ export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export PYTHON
 
-.PHONY: help run test mutants test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
+.PHONY: help run test mutants test-servers test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -25,11 +25,16 @@ else
 endif
 
 # Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
-# then what the documents show.
+# then discovery on real servers, which mostly waits; then what the documents show.
 test: .venv/complete ## Run all tests but those that need vLLM
-	$(PYTEST) -q -n 2 -m "not end_to_end and not vllm and not engines"
+	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not vllm and not engines"
 	$(PYTEST) -q -m "end_to_end and not vllm and not engines"
+	$(MAKE) --no-print-directory test-servers
 	$(MAKE) --no-print-directory test-documents
+
+test-servers: .venv/complete ## Run discovery on real etcd and NATS (a missing server is installed)
+	scripts/servers/install.sh
+	$(PYTEST) -q -n 3 -m servers
 
 # Apart from the tests: pytest-randomly would shuffle the blocks of a document.
 test-documents: .venv/complete

@@ -109,3 +109,11 @@ def test_a_secret_file_has_a_bound(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"x" * 70_000)
     assert message_of("api_key_file", str(path)).endswith("(it is larger than 65536 bytes)")
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    """It is refused without being shown, and the hint says where it belongs."""
+    told = message_of("etcd_endpoints", "http://me:swordfish@host:2379")
+    assert "swordfish" not in told
+    assert told.startswith("ETCD_ENDPOINTS: the value (not shown) is not accepted")
+    assert told.endswith("(user and password have settings of their own)")

@@ -17,6 +17,7 @@ BACKENDS = {
     "memory": "serinus.discovery.memory",
     "mem": "serinus.discovery.memory",
     "file": "serinus.discovery.file",
+    "etcd": "serinus.discovery.etcd",
 }
 """The module of each backend, by its name: it has `from_settings(settings) -> Backend`, which
 raises MissingExtraError where a client that it needs is not installed, and SettingsError for an

@@ -533,12 +533,12 @@ class Declaration:
 
     # Discovery
 
-    discovery_backend: Literal["off", "memory", "mem", "file"] = setting(
+    discovery_backend: Literal["off", "memory", "mem", "file", "etcd"] = setting(
         "off",
-        Word("off", "memory", "mem", "file"),
+        Word("off", "memory", "mem", "file", "etcd"),
         Group.DISCOVERY,
         "Where workers announce themselves and are found: `file`, a directory of this machine; "
-        "`memory` (or `mem`, the reference's word for it), this process alone; "
+        "`etcd`; `memory` (or `mem`, the reference's word for it), this process alone; "
         "`off`, nowhere.",
         env=("DYN_DISCOVERY_BACKEND",),
     )
@@ -555,4 +555,48 @@ class Declaration:
         "The directory of the backend `file`. Not set: `dynamo_store_kv` in the directory for "
         "temporary files, as in the reference.",
         env=("DYN_FILE_KV",),
+    )
+    etcd_endpoints: str = setting(
+        "http://localhost:2379",
+        words.ETCD,
+        Group.DISCOVERY,
+        "Where etcd is: its endpoints, between commas. The first that answers is used, and the "
+        "next one when it fails.",
+        env=("ETCD_ENDPOINTS",),
+    )
+    etcd_auth_username: str | None = setting(
+        None,
+        words.USER,
+        Group.DISCOVERY,
+        "The user for etcd.",
+        env=("ETCD_AUTH_USERNAME",),
+    )
+    etcd_auth_password: str | None = setting(
+        None,
+        words.PASSWORD,
+        Group.DISCOVERY,
+        "The user's password.",
+        env=("ETCD_AUTH_PASSWORD",),
+        secret=True,
+    )
+    etcd_auth_ca: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "A file with the certificates (PEM) of who may vouch for etcd. Not set: the system's.",
+        env=("ETCD_AUTH_CA",),
+    )
+    etcd_auth_client_cert: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "A file with this client's certificate (PEM) for etcd.",
+        env=("ETCD_AUTH_CLIENT_CERT",),
+    )
+    etcd_auth_client_key: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "A file with the key (PEM) of that certificate.",
+        env=("ETCD_AUTH_CLIENT_KEY",),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["nearest", "refused", "together", "unknown"]
 
 
+_WITH_PASSWORD = re.compile("//[^/]*@")
+"""An address with a user in it, and perhaps a password."""
+
+
 def refused(row: Setting, where: str, value: object, *, hint: str = "") -> str:
     """Say that a value is not accepted; a secret's value is not repeated."""
-    shown = "the value (not shown)" if row.secret else excerpt(repr(value), limit=80)
+    hidden = row.secret or _WITH_PASSWORD.search(str(value)) is not None
+    shown = "the value (not shown)" if hidden else excerpt(repr(value), limit=80)
     tail = f" ({hint})" if hint else ""
     return f"{where}: {shown} is not accepted; accepted: {row.kind.accepted}{tail}"
 

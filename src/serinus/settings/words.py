@@ -9,15 +9,21 @@ __all__ = [
     "ADDRESS",
     "DIRECTORY",
     "ENGINE",
+    "ETCD",
     "FILE",
     "HOST",
     "MODEL",
+    "PASSWORD",
     "PAYLOAD",
     "POLICY",
     "SECRET",
     "SOCKET",
     "URL_PATH",
+    "USER",
 ]
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from serinus.core.address import EndpointAddress
 from serinus.core.policy import ACCEPTED, Policy
@@ -61,6 +67,12 @@ def _secret(text: str) -> str:
     return text
 
 
+def _password(text: str) -> str:
+    if not text.isprintable():
+        raise RefusedError
+    return text
+
+
 def _address(text: str) -> str:
     try:
         return str(EndpointAddress.parse(text))
@@ -73,6 +85,32 @@ def _policy(text: str) -> str:
         return str(Policy.parse(text))
     except SettingsError:
         raise RefusedError from None
+
+
+def _servers(schemes: tuple[str, ...], port: int) -> Callable[[str], str]:
+    """Return the check of addresses between commas; a scheme and a port are added where missing."""
+
+    def check(text: str) -> str:
+        return ",".join(_server(place.strip(), schemes, port) for place in text.split(","))
+
+    return check
+
+
+def _server(text: str, schemes: tuple[str, ...], port: int) -> str:
+    whole = text if "://" in text else f"{schemes[0]}://{text}"
+    try:
+        parts = urlsplit(whole)
+        number = port if parts.port is None else parts.port
+    except ValueError:
+        raise RefusedError from None
+    if parts.scheme not in schemes or not parts.hostname or parts.path.strip("/"):
+        raise RefusedError
+    if "@" in parts.netloc:
+        raise RefusedError("user and password have settings of their own")
+    if parts.query or parts.fragment or not whole.isascii() or " " in whole:
+        raise RefusedError
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{number}"
 
 
 def _any(text: str) -> str:
@@ -92,7 +130,14 @@ SOCKET = Text(
 )
 SECRET = Text("visible ASCII characters without spaces", _secret, metavar="SECRET")
 DIRECTORY = Text("the path of a directory", _any, metavar="DIRECTORY")
+ETCD = Text(
+    "addresses such as http://host:2379 or https://host:2379, between commas",
+    _servers(("http", "https"), 2379),
+    metavar="URLS",
+)
 FILE = Text("the path of a file", _any, metavar="FILE")
 PAYLOAD = Text("a JSON object, or @ and the path of a file with one", _any, metavar="JSON")
 POLICY = Text(ACCEPTED, _policy, metavar="POLICY")
 MODEL = Text("the name of a model", _any, metavar="NAME")
+USER = Text("the name of a user", _any, metavar="NAME")
+PASSWORD = Text("printable characters", _password, metavar="SECRET")

@@ -1,0 +1,181 @@
+"""Real servers, started by the tests on free ports of loopback, and killed as machines die."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+__all__ = ["Etcd", "Nats", "Process", "free_ports"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class Process:
+    """A program that can be started again after its death."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        ready: Callable[[], bool],
+        *,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self._command = [*prefix, *map(str, command)]
+        self._log = log
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs now."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, without waiting."""
+        if not self.running:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
+        deadline = time.monotonic() + 30
+        while not self._ready():
+            if not self.running or time.monotonic() > deadline:
+                said = self._log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self._command[0]} did not start: {said}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Kill it, as a machine dies."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop it from answering: its connections stay open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+
+class Etcd:
+    """A cluster of etcd nodes on loopback."""
+
+    def __init__(
+        self, directory: Path, *, nodes: int = 1, options: Sequence[str] = (), scheme: str = "http"
+    ) -> None:
+        ports = free_ports(2 * nodes)
+        self.urls = [f"{scheme}://127.0.0.1:{port}" for port in ports[:nodes]]
+        peers = [f"http://127.0.0.1:{port}" for port in ports[nodes:]]
+        cluster = ",".join(f"n{number}={peer}" for number, peer in enumerate(peers))
+        self.nodes: list[Process] = []
+        for number, (url, peer) in enumerate(zip(self.urls, peers, strict=True)):
+            data = directory / f"n{number}"
+            command: list[str | Path] = ["etcd", "--name", f"n{number}", "--data-dir", data]
+            command += ["--listen-client-urls", url, "--advertise-client-urls", url]
+            command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+            command += ["--initial-cluster", cluster, "--log-level", "error", "--logger", "zap"]
+            ready = _answers(url) if scheme == "http" else _listens(ports[number])
+            self.nodes.append(Process([*command, *options], directory / f"n{number}.log", ready))
+
+    def start(self) -> None:
+        """Start what does not run, and wait until all answer."""
+        for node in self.nodes:
+            node.start()
+        for node in self.nodes:
+            node.wait()
+
+    def kill(self) -> None:
+        """Kill all nodes."""
+        for node in self.nodes:
+            node.kill()
+
+    def leader(self) -> int:
+        """Return the number of the node that leads."""
+        for number, url in enumerate(self.urls):
+            with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+                if b"\netcd_server_is_leader 1" in answer.read():
+                    return number
+        raise RuntimeError("no node leads")
+
+
+class Nats:
+    """One NATS server on loopback, with JetStream."""
+
+    def __init__(self, directory: Path, *, options: Sequence[str] = ()) -> None:
+        (port,) = free_ports(1)
+        self.port = port
+        self.url = f"nats://127.0.0.1:{port}"
+        self._store = directory / "store"
+        program = Path(sys.executable).with_name("nats-server")
+        command: list[str | Path] = [
+            program,
+            "--addr",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--jetstream",
+        ]
+        command += ["--store_dir", self._store, *options]
+        self.node = Process(command, directory / "nats.log", _listens(port))
+
+    def start(self) -> None:
+        """Start it, if it does not run, and wait until it answers."""
+        self.node.start()
+        self.node.wait()
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.node.kill()
+
+    def forget(self) -> None:
+        """Lose what was stored, as a server does whose disk is new."""
+        shutil.rmtree(self._store, ignore_errors=True)
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+                return b'"true"' in answer.read()
+        except OSError:
+            return False
+
+    return ready
+
+
+def _listens(port: int) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    return ready
