@@ -537,9 +537,10 @@ def test_flips_at_near_ties_are_never_wrong(seed: int, prompts: int) -> None:
 
 
 def test_an_engine_without_numbers_that_flips_is_learned_as_it_is() -> None:
-    """Of an engine that tells no near ties, what differs while it is learned is no more compared,
-    and what differs later has to go on for longer; here each answer differs from the fifth, sixth
-    or seventh token on."""
+    """What differs while it is learned is no more compared, what differs later must last longer.
+
+    Here each answer differs from the fifth, sixth or seventh token on.
+    """
     for seed in range(60):
         draw = Random(seed)
         asked = Asked(3, lesson=Lesson())
