@@ -76,8 +76,7 @@ class Asked:
             marks.append(mark)
         return marks
 
-    @property
-    def wrong(self) -> Wrong | None:
+    def found(self) -> Wrong | None:
         """What is wrong with it."""
         return None if self.state.wrong is None else self.state.wrong.wrong
 
@@ -164,20 +163,20 @@ def test_a_lesson_of_another_unit_still_finds_a_loop() -> None:
     """It needs no comparing token by token."""
     asked = Asked(1, lesson=learned(said(tuple(map(str, SONG)), by=Unit.TEXT)))
     asked(LOOP, LOOP)
-    assert asked.wrong is Wrong.REPETITION
+    assert asked.found() is Wrong.REPETITION
 
 
 def test_an_answer_that_is_no_number_teaches_nothing() -> None:
     """And is wrong from the first start on."""
     asked = Asked(3, lesson=Lesson())
     assert asked(said(), NAN, NAN) == [Mark.LEARNED, Mark.WRONG, Mark.WRONG]
-    assert asked.wrong is Wrong.NAN
+    assert asked.found() is Wrong.NAN
     assert [lesson.asked for lesson in asked.state.lessons] == [1, 0, 0]
     assert asked(said(), said()) == [Mark.UNJUDGED] * 2
-    assert asked.wrong is Wrong.NAN
+    assert asked.found() is Wrong.NAN
     assert [lesson.asked for lesson in asked.state.lessons] == [1, 0, 0]
     assert asked(said()) == [Mark.UNJUDGED]
-    assert asked.wrong is None
+    assert asked.found() is None
     assert asked(said()) == [Mark.LEARNED]
 
 
@@ -185,7 +184,7 @@ def test_two_strikes_with_a_lesson_between_them_are_not_running() -> None:
     """While it is learned too."""
     asked = Asked(3, lesson=Lesson())
     asked(NAN, said(), NAN)
-    assert asked.wrong is None
+    assert asked.found() is None
 
 
 # --- what is wrong in one answer -----------------------------------------------------------------
@@ -237,7 +236,7 @@ def test_a_model_that_says_nothing_when_it_is_well_may() -> None:
     """Its first token is the end, and the server cannot be told to go on."""
     asked = Asked(1, lesson=learned(EMPTY))
     assert asked(EMPTY, said()) == [Mark.RIGHT] * 2
-    assert asked.wrong is None
+    assert asked.found() is None
     mixed = Asked(1, lesson=learned(said(), EMPTY, said()))
     assert mixed(EMPTY) == [Mark.RIGHT]
 
@@ -305,10 +304,10 @@ def test_in_company_only_what_no_batch_can_do_is_judged() -> None:
     asked = Asked(3)
     answers = (other_at(0), said(logprob=-9.0), LOOP, EMPTY, said())
     assert asked(*answers, alone=False) == [Mark.UNJUDGED] * 5
-    assert asked.wrong is None
+    assert asked.found() is None
     assert not asked.state.suspected
     assert asked(NAN, NAN, alone=False) == [Mark.WRONG] * 2
-    assert asked.wrong is Wrong.NAN
+    assert asked.found() is Wrong.NAN
     fresh = Asked(1, lesson=Lesson())
     assert fresh(said(), alone=False) == [Mark.UNJUDGED]
     assert fresh.state.lessons[0].asked == 0
@@ -330,7 +329,7 @@ def test_one_answer_accuses_nobody() -> None:
     asked = Asked(3)
     asked(other_at(4))
     assert asked.state.suspected
-    assert asked.wrong is None
+    assert asked.found() is None
     asked(said(), said(), said())
     assert not asked.state.suspected
 
@@ -339,9 +338,9 @@ def test_two_prompts_twice_running_are_wrong() -> None:
     """Not one prompt twice, nor two of them once."""
     asked = Asked(3)
     asked(other_at(4), other_at(5), said(), other_at(4))
-    assert asked.wrong is None
+    assert asked.found() is None
     asked(other_at(5))
-    assert asked.wrong is Wrong.TOKENS
+    assert asked.found() is Wrong.TOKENS
     assert not asked.state.suspected
     assert asked.state.wrong is not None
     assert asked.state.wrong.place == 5
@@ -352,9 +351,9 @@ def test_one_prompt_alone_takes_six_times(prompts: int) -> None:
     """A part of the weights may serve one prompt and not the others."""
     asked = Asked(prompts)
     for times in range(1, 7):
-        assert asked.wrong is None, times
+        assert asked.found() is None, times
         asked(other_at(4), *[said()] * (prompts - 1))
-    assert asked.wrong is Wrong.TOKENS
+    assert asked.found() is Wrong.TOKENS
 
 
 @pytest.mark.parametrize("answer", [NAN, EMPTY, LOOP])
@@ -362,23 +361,23 @@ def test_what_is_plain_takes_two_running(answer: Transcript) -> None:
     """Of whichever prompts; one that is right between them begins anew."""
     asked = Asked(3)
     asked(answer, said(), answer)
-    assert asked.wrong is None
+    assert asked.found() is None
     asked(answer)
-    assert asked.wrong is not None
+    assert asked.found() is not None
 
 
 def test_what_is_plain_and_what_is_not_are_not_running() -> None:
     """Each kind needs its own proof."""
     asked = Asked(3)
     asked(LOOP, other_at(3), LOOP)
-    assert asked.wrong is None
+    assert asked.found() is None
 
 
 def test_what_is_told_is_the_newest() -> None:
     """While it is wrong, each wrong answer renews what it comes to."""
     asked = Asked(3)
     asked(LOOP, LOOP, other_at(3))
-    assert asked.wrong is Wrong.TOKENS
+    assert asked.found() is Wrong.TOKENS
 
 
 # --- and when it is right again ------------------------------------------------------------------
@@ -390,12 +389,12 @@ def test_a_whole_round_of_right_answers_makes_it_right(prompts: int, needed: int
     asked = Asked(prompts)
     asked(LOOP, LOOP)
     asked(*[said()] * (needed - 1))
-    assert asked.wrong is Wrong.REPETITION
+    assert asked.found() is Wrong.REPETITION
     asked(other_at(2), *[said()] * (needed - 1))
-    assert asked.wrong is Wrong.TOKENS
+    assert asked.found() is Wrong.TOKENS
     turn = asked.state.turn
     asked(said())
-    assert asked.wrong is None
+    assert asked.found() is None
     assert not any(asked.state.strikes)
     assert asked.state.turn == (turn + 1) % prompts
 
@@ -405,7 +404,7 @@ def test_answers_in_company_do_not_make_it_right() -> None:
     asked = Asked(1)
     asked(LOOP, LOOP)
     asked(*[said()] * 9, alone=False)
-    assert asked.wrong is not None
+    assert asked.found() is not None
 
 
 def test_what_is_wrong_teaches_nothing() -> None:
@@ -415,7 +414,7 @@ def test_what_is_wrong_teaches_nothing() -> None:
     asked(*[other_at(3)] * 4)
     asked(*[other_at(3), said()] * 20)
     assert asked.state.lessons == lessons
-    assert asked.wrong is not None
+    assert asked.found() is not None
 
 
 # --- divergences that are gone when they are asked about -----------------------------------------
@@ -488,7 +487,7 @@ def test_a_reference_that_was_given_stays_one() -> None:
     """Also after it was wrong."""
     asked = Asked(1, given=True)
     asked(LOOP, LOOP, *[said()] * 3)
-    assert asked.wrong is None
+    assert asked.found() is None
     assert asked.state.given
 
 
@@ -507,13 +506,13 @@ def test_it_is_wrong_only_by_answers_that_were(
     asked = Asked(prompts)
     marks: list[Mark] = []
     for answer, alone in told:
-        was = asked.wrong
+        was = asked.found()
         marks += asked(answer, alone=alone)
         assert 0 <= asked.state.turn < prompts
-        if asked.wrong and not was:
+        if asked.found() and not was:
             assert marks[-1] is Mark.WRONG
             assert marks.count(Mark.WRONG) >= 2
-        if was and not asked.wrong:
+        if was and not asked.found():
             assert marks[-3:] == [Mark.RIGHT] * 3 or Mark.UNJUDGED in marks
 
 
@@ -533,7 +532,7 @@ def test_flips_at_near_ties_are_never_wrong(seed: int, prompts: int) -> None:
     asked = Asked(prompts, lesson=Lesson())
     for _ in range(40):
         asked(answer())
-    assert asked.wrong is None
+    assert asked.found() is None
 
 
 def test_an_engine_without_numbers_that_flips_is_learned_as_it_is() -> None:
@@ -547,7 +546,7 @@ def test_an_engine_without_numbers_that_flips_is_learned_as_it_is() -> None:
         for _ in range(100):
             place = draw.randrange(4, 7)
             asked(bare((*SONG[:place], *(draw.randrange(500, 900) for _ in range(SIZE - place)))))
-        assert asked.wrong is None, seed
+        assert asked.found() is None, seed
 
 
 def test_without_margins_two_prompts_take_four_times() -> None:
@@ -555,9 +554,9 @@ def test_without_margins_two_prompts_take_four_times() -> None:
     asked = Asked(2, lesson=learned(bare()))
     wrong = bare((*SONG[:3], *SONG[9:]))
     asked(*[wrong] * 7)
-    assert asked.wrong is None
+    assert asked.found() is None
     asked(wrong)
-    assert asked.wrong is Wrong.TOKENS
+    assert asked.found() is Wrong.TOKENS
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 30), min_size=SIZE, max_size=SIZE))
@@ -565,7 +564,7 @@ def test_another_model_is_found(prompts: int, tokens: list[int]) -> None:
     """Within six askings of each prompt, whatever it says."""
     asked = Asked(prompts)
     asked(*[said(tuple(tokens))] * (6 * prompts))
-    assert asked.wrong is not None
+    assert asked.found() is not None
 
 
 def test_the_words_are_a_closed_list() -> None:
