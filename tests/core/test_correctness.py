@@ -68,7 +68,7 @@ class Asked:
         lessons = [lesson if lesson is not None else learned(said())] * prompts
         self.state = Correctness.of(lessons, given=given)
 
-    def __call__(self, *answers: Transcript, alone: bool = True) -> list[Mark]:
+    def __call__(self, *answers: Transcript, alone: bool | None = True) -> list[Mark]:
         """Answer in turn, and return what each came to."""
         marks = []
         for answer in answers:
@@ -89,9 +89,9 @@ def test_a_lesson_takes_several_answers() -> None:
     asked = Asked(2, lesson=Lesson())
     assert not asked.state.learned
     assert asked(*[said()] * (2 * LESSONS - 1)) == [Mark.LEARNED] * (2 * LESSONS - 1)
-    assert not asked.state.learned
+    assert [lesson.learned for lesson in asked.state.lessons] == [True, False]
     assert asked(said()) == [Mark.LEARNED]
-    assert asked.state.learned
+    assert all(lesson.learned for lesson in asked.state.lessons)
     assert asked.state.lessons[0].asked == LESSONS
     assert asked(said()) == [Mark.RIGHT]
 
@@ -178,6 +178,18 @@ def test_an_answer_that_is_no_number_teaches_nothing() -> None:
     assert asked(said()) == [Mark.UNJUDGED]
     assert asked.found() is None
     assert asked(said()) == [Mark.LEARNED]
+
+
+def test_a_server_that_writes_nothing_has_no_numbers() -> None:
+    """Where it always did so; where it told some, or the answer is a loop, it is NaN."""
+    nothing = said(logprob=nan)
+    fresh = Asked(1, lesson=Lesson())
+    assert fresh(*[nothing] * 6) == [Mark.LEARNED] * 5 + [Mark.RIGHT]
+    assert fresh.state.lessons[0].logprobs is None
+    assert fresh.state.lessons[0].margins is None
+    assert Asked(1)(nothing) == [Mark.WRONG]
+    assert Asked(1, lesson=Lesson())(LOOP._replace(logprobs=(nan,) * 24)) == [Mark.WRONG]
+    assert Asked(1, lesson=learned(bare()))(NAN) == [Mark.WRONG]
 
 
 def test_two_strikes_with_a_lesson_between_them_are_not_running() -> None:
@@ -311,6 +323,16 @@ def test_in_company_only_what_no_batch_can_do_is_judged() -> None:
     fresh = Asked(1, lesson=Lesson())
     assert fresh(said(), alone=False) == [Mark.UNJUDGED]
     assert fresh.state.lessons[0].asked == 0
+
+
+def test_where_company_is_unknown_near_ties_must_be_told() -> None:
+    """Without them nobody could tell a batch from a fault; what is plain is judged all the same."""
+    assert Asked(1)(other_at(3), said(logprob=-9.0), alone=None) == [Mark.WRONG] * 2
+    blind = Asked(1, lesson=learned(bare()))
+    assert blind(bare(SONG[:5]), alone=None) == [Mark.RIGHT]
+    assert blind(LOOP, alone=None) == [Mark.WRONG]
+    fresh = Asked(1, lesson=Lesson())
+    assert fresh(said(), alone=None) == [Mark.LEARNED]
 
 
 def test_an_answer_that_shares_nothing_but_a_tie_says_nothing() -> None:

@@ -18,12 +18,15 @@ from serinus.core.evidence import (
     Loading,
     Phase,
     Progress,
+    Registered,
     RequestFailed,
     RequestFault,
     Sleep,
     Tick,
 )
-from serinus.core.pacing import Due, Step, next_due, next_look
+from serinus.core.pacing import Due, Exam, Step, next_due, next_exam, next_look
+from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
 from tests.core.lives import AT_ONCE, RULES, begun, busy, failed, idle, life, passed
 
 NEVER = float("inf")
@@ -240,3 +243,58 @@ def test_an_endpoint_that_was_proven_is_not_deaf_any_more() -> None:
 def test_without_a_canary_there_is_nothing_to_look_for() -> None:
     """A look that is never due."""
     assert next_look(life(canary=False), RULES, now=5) == (math.inf, Step.LOOK)
+
+
+# --- exams ---------------------------------------------------------------------------------------
+
+
+def examined(standing: Standing, rules: Rules = RULES, *, tokens: int = 24) -> float:
+    """When an exam is sent that is wanted 100 s after 5."""
+    return next_exam(standing, rules, Exam(since=5.0, wait=100.0, tokens=tokens))
+
+
+QUIET: dict[str, tuple[tuple[Evidence, ...], float]] = {
+    "ready and idle, when it is wanted": ((passed(4),), 105),
+    "proven by traffic, likewise": ((Progress(4),), 105),
+    "after other canaries, likewise": ((passed(4), passed(90)), 105),
+    "in a lease, at its end": ((passed(4), Lease(5, 200)), 200),
+    "never proven, never": ((), NEVER),
+    "not ready, never": ((passed(4), failed(17), failed(20)), NEVER),
+    "a failure that is being confirmed, never": ((passed(4), failed(17)), NEVER),
+    "a user's failed request, never": ((passed(4), SERVER), NEVER),
+    "on top of work, never": ((passed(4), busy(8)), NEVER),
+    "after work, when it is wanted": ((passed(4), busy(8), idle(9)), 105),
+    "asleep, never": ((passed(4), Sleep(5, asleep=True)), NEVER),
+    "a dead engine, never": ((passed(4), EngineDied(5)), NEVER),
+}
+
+
+@pytest.mark.parametrize("name", QUIET)
+def test_an_exam_is_sent_when_nothing_else_is_to_be_done(name: str) -> None:
+    """It finds nothing that a canary would not find sooner, but for what is said."""
+    told, at = QUIET[name]
+    assert examined(life(*told)) == at
+
+
+def test_an_exam_comes_early_by_the_jitter() -> None:
+    """So that a fleet spreads out; not more."""
+    rules = RULES._replace(jitter=0.2)
+    exam = Exam(since=5.0, wait=100.0, tokens=24)
+    assert next_exam(life(passed(4)), rules, exam, early=1.0) == 85
+    assert next_exam(life(passed(4)), rules, exam, early=0.5) == 95
+
+
+def test_an_exam_waits_until_all_its_tokens_are_paid_for() -> None:
+    """From the routine purse; one that costs more than the purse holds, for a full one."""
+    rules = RULES._replace(token_budget=1000)
+    spent = life(passed(4)).spent.paid(rules, now=5.0, canaries=1, tokens=100, urgent=False)
+    standing = life(passed(4))._replace(spent=spent)
+    per_token = 86_400 / 700
+    assert examined(standing, rules, tokens=24) == pytest.approx(5 + 24 * per_token)
+    assert examined(standing, rules, tokens=500) == pytest.approx(5 + 100 * per_token)
+
+
+def test_an_endpoint_without_canaries_has_no_exams() -> None:
+    """It is declared, and nothing is sent to it."""
+    declared = Standing.of(Registered(0.0, canary=False))
+    assert examined(declared.after(Progress(3), RULES)) == NEVER

@@ -86,3 +86,11 @@ def test_any_other_is_sound(number: float) -> None:
     """A rounding above nought too; and where none is told, nothing is unsound."""
     assert Transcript((1,), (number,)).unsound is None
     assert Transcript((1,)).unsound is None
+
+
+def test_numberless_is_an_answer_whose_numbers_are_none() -> None:
+    """One number is enough; and where none are told there is nothing to be none."""
+    assert Transcript((1, 2), (nan, nan)).numberless
+    assert not Transcript((1, 2), (nan, -1.0)).numberless
+    assert not Transcript((1,)).numberless
+    assert not Transcript((), ()).numberless

@@ -60,9 +60,12 @@ class Purse(NamedTuple):
             return purse._replace(reserve=purse.reserve + cost)
         return purse._replace(routine=purse.routine + cost)
 
-    def affordable_at(self, budget: int, *, urgent: bool) -> float:
-        """When the next question can be paid for; it may have been long ago."""
-        most = _at_once(budget) - 1
+    def affordable_at(self, budget: int, *, urgent: bool, cost: int = 1) -> float:
+        """When the next question can be paid for; it may have been long ago.
+
+        One that costs more than the purse holds needs a full one.
+        """
+        most = max(_at_once(budget) - cost, 0.0)
         routine = self.at + (self.routine - most) / (_ROUTINE * budget) * DAY
         if not urgent:
             return routine
@@ -99,13 +102,14 @@ class Spending(NamedTuple):
         return max(self.tokens / self.canaries, 1.0) if self.canaries else 1.0
 
 
-def affordable_at(spending: Spending, rules: Rules, *, urgent: bool) -> float:
-    """When the next question can be paid for; minus infinity without a budget."""
+def affordable_at(spending: Spending, rules: Rules, *, urgent: bool, tokens: int = 1) -> float:
+    """When a question of so many tokens can be paid for; minus infinity without a budget."""
     at = _NEVER
     if rules.budget:
         at = max(at, spending.of_canaries.affordable_at(rules.budget, urgent=urgent))
     if rules.token_budget:
-        at = max(at, spending.of_tokens.affordable_at(rules.token_budget, urgent=urgent))
+        purse = spending.of_tokens
+        at = max(at, purse.affordable_at(rules.token_budget, urgent=urgent, cost=tokens))
     return at
 
 

@@ -25,8 +25,8 @@ gaps of the two best). That is told apart from wrong by all of these:
    the tolerance and the spread, is no fault, and nothing behind it is compared. vLLM's own tests
    compare in this manner (`check_logprobs_close`). The tie is looked up in the reference: an
    engine whose numbers are garbage would make a tie of everything.
-3. Who asks says whether users' work kept the answer company, or may have. Then nothing but `nan`
-   is judged.
+3. Who asks says whether users' work kept the answer company. If it did, only `nan` is judged;
+   where nobody can say, `tokens` and `logprobs` are only where near ties are told.
 4. One answer accuses nobody. The prompts are asked again in turn, and it is wrong when two of them
    have gone wrong twice running (four times where the engine tells no near ties), or one alone six
    times. What no engine that is well does by chance (the first three) is wrong when it is seen
@@ -34,19 +34,23 @@ gaps of the two best). That is told apart from wrong by all of these:
 5. A divergence that is gone when the prompt is asked again was none. Where that happens twice the
    lesson ends there from then on, and a spread that large is learned (up to the tolerance).
 
+A server may write nothing where it has no log-probabilities to tell, which looks like NaN. It is
+taken for that where they were told before, where others of the answer are numbers, or where the
+answer is a loop, as it is of an engine whose logits are NaN (vLLM then gives token 0 for ever).
+
 It is right again after a whole round of right answers, three at the least. While it is wrong
 nothing is learned, and a reference that was given is never changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from serinus.core.transcript import Token, Transcript, Unit, loop_in
 
-__all__ = ["LESSONS", "Correctness", "Finding", "Lesson", "Mark", "Wrong"]
+__all__ = ["LESSONS", "Correctness", "Examined", "Finding", "Lesson", "Mark", "Wrong"]
 
 _T = TypeVar("_T")
 
@@ -232,17 +236,21 @@ class Correctness(NamedTuple):
         """Turn to the next prompt: this one brought no answer."""
         return self._replace(turn=(self.turn + 1) % len(self.lessons))
 
-    def after(self, said: Transcript, *, alone: bool, tolerance: float) -> tuple[Correctness, Mark]:
+    def after(
+        self, said: Transcript, *, alone: bool | None, tolerance: float
+    ) -> tuple[Correctness, Mark]:
         """Take the answer to the prompt whose turn it was.
 
-        `alone`: no work of users kept it company. `tolerance`: in nats.
+        `alone`: no work of users kept it company; None where nobody can say. `tolerance`: in nats.
         """
         at, lesson = self.turn, self.lessons[self.turn]
         turned = self.passed_over()
+        if lesson.logprobs is None and said.numberless and not loop_in(said.tokens):
+            said = said._replace(logprobs=None, margins=None)
         finding = self._finding(lesson, said, tolerance, alone=alone)
         if finding is not None:
             return turned._strike(at, finding), Mark.WRONG
-        if not alone:
+        if alone is False:
             return turned, Mark.UNJUDGED
         if not lesson.learned or lesson.strange(said):
             return turned._taught(at, said)
@@ -261,7 +269,7 @@ class Correctness(NamedTuple):
 
     @staticmethod
     def _finding(
-        lesson: Lesson, said: Transcript, tolerance: float, *, alone: bool
+        lesson: Lesson, said: Transcript, tolerance: float, *, alone: bool | None
     ) -> Finding | None:
         """Say what is wrong in an answer, by the first line of the table that applies."""
         unsound = said.unsound
@@ -269,7 +277,7 @@ class Correctness(NamedTuple):
             logprob = 0.0 if said.logprobs is None else said.logprobs[unsound]
             told = f"the log-probability of token {unsound + 1} is {logprob:g}"
             return Finding(Wrong.NAN, told, unsound)
-        if not (alone and lesson.learned):
+        if alone is False or not lesson.learned:
             return None
         if not said.tokens:
             return None if lesson.silent else Finding(Wrong.EMPTY, "no token at all")
@@ -277,7 +285,9 @@ class Correctness(NamedTuple):
         if block and not lesson.loops:
             told = f"it repeats {_shown(block)} to its end"
             return Finding(Wrong.REPETITION, told, len(said.tokens) - len(block))
-        return None if lesson.strange(said) else _drift(lesson, said, tolerance)
+        if lesson.strange(said) or (alone is None and lesson.margins is None):
+            return None
+        return _drift(lesson, said, tolerance)
 
     def _strike(self, at: int, finding: Finding) -> Correctness:
         strikes = _put(self.strikes, at, self.strikes[at] + 1)
@@ -311,6 +321,43 @@ class Correctness(NamedTuple):
 
     def _with(self, at: int, lesson: Lesson) -> Correctness:
         return self._replace(lessons=_put(self.lessons, at, lesson))
+
+
+class Examined(NamedTuple):
+    """What is known of an endpoint's answers at one moment, for the report. Times are monotonic."""
+
+    policy: str
+    correctness: Correctness
+    tolerance: float
+    """In nats."""
+    answers: Mapping[Mark, int]
+    """How many came to what."""
+    tokens: int = 0
+    """Tokens that they cost."""
+    since: float | None = None
+    """Since when it is wrong; None while it is not."""
+    heard_at: float | None = None
+    """When the last answer was judged; None before the first."""
+    trouble: str = ""
+    """Why it cannot be examined; empty while it can."""
+
+    @property
+    def state(self) -> str:
+        """It in a word."""
+        known = self.correctness
+        if known.wrong is not None:
+            return "wrong"
+        if self.trouble:
+            return "unknown"
+        if known.suspected:
+            return "suspected"
+        return "right" if known.learned else "learning"
+
+    @property
+    def told(self) -> str:
+        """What is wrong, or what stands in the way."""
+        wrong = self.correctness.wrong
+        return self.trouble if wrong is None else f"{wrong.wrong}: {wrong.told}"
 
 
 def _drift(lesson: Lesson, said: Transcript, tolerance: float) -> Finding | None:

@@ -5,8 +5,9 @@ sleeps, and at once after either. On top of users' work
 it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
 learned), or when the engine was said to be dead: a canary alone takes that back, and an engine that
 came back to a queue of users would be called dead for as long as they last. A suspicion is asked
-about at once. A budget a day stretches the wait, and has a reserve for what is urgent (`budget`). A
-look is needed where time alone changes a verdict.
+about at once. An exam (a correctness canary) is sent when it is wanted and nothing else is: of an
+endpoint that is ready, idle and free of suspicion. A budget a day stretches the wait, and has a
+reserve for what is urgent (`budget`). A look is needed where time alone changes a verdict.
 
 Ranks of one engine take turns (`Rules.ranks`), so that all of them cost what one would: time is cut
 into waits, and each wait is one rank's. An idle rank is asked in the first of its turns that comes
@@ -25,7 +26,7 @@ from serinus.core.evidence import Phase
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Due", "Step", "next_due", "next_look"]
+__all__ = ["Due", "Exam", "Step", "next_due", "next_exam", "next_look"]
 
 _NEVER = float("inf")
 _NOT_YET = float("-inf")
@@ -45,6 +46,14 @@ class Due(NamedTuple):
 
     at: float
     step: Step
+
+
+class Exam(NamedTuple):
+    """A correctness canary of so many `tokens` is wanted `wait` seconds after `since`."""
+
+    since: float
+    wait: float
+    tokens: int
 
 
 def next_due(standing: Standing, rules: Rules, *, now: float, early: float = 0.0) -> Due:
@@ -69,6 +78,16 @@ def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.
     pace = rules.retry if standing.suspected else rules.wait
     again = now + pace * (1 - rules.jitter * early)
     return Due(stalls_at if now < stalls_at < again else again, Step.LOOK)
+
+
+def next_exam(standing: Standing, rules: Rules, exam: Exam, *, early: float = 0.0) -> float:
+    """Say when an exam may be sent, as the endpoint stands now; infinity if it may not."""
+    quiet = standing.canary and standing.verdict.ready and standing.proven_at is not None
+    if not quiet or standing.busy or standing.suspected:
+        return _NEVER
+    wanted = exam.since + exam.wait * (1 - rules.jitter * early)
+    paid = affordable_at(standing.spent, rules, urgent=False, tokens=exam.tokens)
+    return max(wanted, standing.lease_until, paid)
 
 
 def _next_ask(standing: Standing, rules: Rules, early: float) -> float:

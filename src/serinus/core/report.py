@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from serinus.core.budget import Spending, affordable_at, stretched
+from serinus.core.correctness import Examined
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.evidence import Witness
 from serinus.core.group import GroupHealth
@@ -139,18 +140,45 @@ def _endpoint(
     told["failing_checks"] = list(endpoint.failing)
     told["degraded"] = list(endpoint.degraded)
     told["flaws"] = dict(zip(endpoint.degraded, endpoint.flaws, strict=False))
+    if endpoint.examined is not None:
+        told["correctness"] = _examined(endpoint.examined, report.at, wall)
     told["cost"] = _cost(endpoint.standing.spent, endpoint.rules, report.at)
     if endpoint.configured is not None:
         told["deadlines"] = _deadlines(endpoint.configured, endpoint.rules, endpoint.learned)
     if endpoint.standing.verdict.ready and not endpoint.ready:
         told["status"], told["reason"] = str(endpoint.status), str(endpoint.reason)
         told["would_change"] = endpoint.reason.remedy
+        if endpoint.reason is Reason.WRONG and endpoint.examined is not None:
+            told["evidence"] = endpoint.examined.told
         told["decided_by"] = str(Witness.OWNER)
         told["disagree"] = []
         told["verdict"] = f"decided by {_beside(endpoint)}"
     if notes := report.notes.get(str(endpoint.address)):
         told["notes"] = dict(notes)
     return told
+
+
+def _examined(examined: Examined, at: float, wall: Callable[[float], str]) -> dict[str, Json]:
+    """Tell whether its answers are right, what was wrong, and what they are compared with."""
+    known, since = examined.correctness, examined.since
+    lessons = known.lessons
+    return {
+        "state": examined.state,
+        "policy": examined.policy,
+        "told": examined.told,
+        "since": None if since is None else wall(since),
+        "for_seconds": None if since is None else _age(at, since),
+        "heard_seconds_ago": _maybe_age(at, examined.heard_at),
+        "prompts": len(lessons),
+        "learned": sum(lesson.learned for lesson in lessons),
+        "reference": "given" if known.given else "learned",
+        "tokens_known": sum(len(lesson.tokens) for lesson in lessons),
+        "tokens_compared": known.sure(examined.tolerance),
+        "spread": round(max((lesson.spread for lesson in lessons), default=0.0), 5),
+        "tolerance": examined.tolerance,
+        "answers": {str(mark): count for mark, count in examined.answers.items()},
+        "tokens_spent": examined.tokens,
+    }
 
 
 def _cost(spent: Spending, rules: Rules, at: float) -> dict[str, Json]:
@@ -251,6 +279,8 @@ def _beside(endpoint: EndpointHealth) -> str:
     """Say what turned an endpoint whose own verdict is good."""
     if endpoint.failing:
         return f"checks that do not pass: {', '.join(endpoint.failing)}"
+    if endpoint.wrong:
+        return "the policy for wrong output"
     return f"the policy for degraded endpoints: {', '.join(endpoint.degraded)}"
 
 

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     BLIND = "blind"
     SLEEPING = "sleeping"
     DEGRADED = "degraded"
+    WRONG = "wrong"
 
     @property
     def remedy(self) -> str:
@@ -76,6 +77,8 @@ _REMEDIES = {
     Reason.STALLED: "any progress: a token, a step or a finished request",
     Reason.ENGINE_DIED: "a restart of the engine",
     Reason.DEGRADED: "what is off coming right again, or a policy that only reports it",
+    Reason.WRONG: "right answers to the fixed prompts, a policy that only reports it, or another"
+    " reference",
     Reason.SLEEPING: f"its owner waking it up, then {_ONE_GOOD_CANARY}",
     Reason.BLIND: f"an end of the trouble on our own side, then {_ONE_GOOD_CANARY}",
 }

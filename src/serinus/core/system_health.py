@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from serinus.core.address import EndpointAddress
+from serinus.core.correctness import Examined
 from serinus.core.deadlines import Learned
 from serinus.core.evidence import EngineDied
 from serinus.core.rules import Rules
@@ -101,11 +102,15 @@ class EndpointHealth(NamedTuple):
     configured: Rules | None = None
     """What `rules` were before anything was learned; None where nothing is."""
     learned: Learned = Learned()
+    wrong: bool = False
+    """Whether its answers are wrong, and the policy takes it out for that."""
+    examined: Examined | None = None
+    """What is known of its answers; None where they are not examined."""
 
     @property
     def ready(self) -> bool:
         """Whether the endpoint's verdict and its own checks are all good."""
-        failed = self.failing or (self.strict and self.degraded)
+        failed = self.failing or self.wrong or (self.strict and self.degraded)
         return self.standing.verdict.ready and not failed
 
     @property
@@ -119,7 +124,9 @@ class EndpointHealth(NamedTuple):
         verdict = self.standing.verdict
         if self.ready or not verdict.ready:
             return verdict.reason
-        return Reason.CHECK_FAILED if self.failing else Reason.DEGRADED
+        if self.failing:
+            return Reason.CHECK_FAILED
+        return Reason.WRONG if self.wrong else Reason.DEGRADED
 
     @property
     def impaired(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from math import isfinite
+from math import isfinite, isnan
 from typing import NamedTuple
 
 __all__ = ["Token", "Transcript", "Unit", "loop_in"]
@@ -64,6 +64,11 @@ class Transcript(NamedTuple):
             if not isfinite(logprob) or logprob < _IMPOSSIBLE:
                 return place
         return None
+
+    @property
+    def numberless(self) -> bool:
+        """Whether none of its log-probabilities is a number."""
+        return bool(self.logprobs) and all(map(isnan, self.logprobs or ()))
 
 
 def loop_in(tokens: Sequence[Token]) -> tuple[Token, ...]:
