@@ -6,9 +6,9 @@ Asked for by `isinstance(engine, TellsRanks)`, so that an engine that lacks one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from serinus.core.transcript import Transcript
 from serinus.engines.counters import Counters, Samples
 from serinus.engines.protocol import AnswerReader, Question
 
@@ -20,16 +20,6 @@ __all__ = [
     "Transcript",
     "TranscriptReader",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What an engine said, token by token: ids where it tells them, else the texts of tokens."""
-
-    tokens: tuple[int | str, ...] = ()
-    logprobs: tuple[float, ...] | None = None
-    """The natural logarithm of each token's probability, one a token; None where it tells none.
-    An engine whose numbers are broken may say NaN."""
 
 
 class TranscriptReader(AnswerReader, Protocol):
@@ -44,11 +34,12 @@ class TranscriptReader(AnswerReader, Protocol):
 class Transcribes(Protocol):
     """An engine that tells which tokens it gave."""
 
-    def greedy(self, model: str, prompt: str, *, tokens: int) -> Question:
-        """Return the question for that many tokens after a fixed prompt, without chance.
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return the questions for that many tokens after a fixed prompt, without chance.
 
-        `tokens` is at least 1. The end-of-sequence token does not end the answer, where the engine
-        can be told so.
+        The best way first; the next one is for a server that refuses the one before it. `tokens` is
+        at least 1. The end-of-sequence token does not end the answer, where the engine can be told
+        so.
         """
 
     def transcript_reader(self) -> TranscriptReader:

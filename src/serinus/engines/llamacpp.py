@@ -14,6 +14,7 @@ from serinus.engines.openai_api import OpenAiApi, chat, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, header, member, owned_by, samples
 from serinus.engines.traits import Lie, Traits
+from serinus.engines.transcripts import TextTranscripts, greedy_chat, greedy_completion
 
 __all__ = ["LlamaCppEngine"]
 
@@ -33,7 +34,7 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class LlamaCppEngine(OpenAiApi):
+class LlamaCppEngine(TextTranscripts, OpenAiApi):
     """The llama.cpp engine. `token_id` is the whole prompt."""
 
     name: str = "llamacpp"
@@ -50,3 +51,11 @@ class LlamaCppEngine(OpenAiApi):
         """Return a text completion of ids, then a chat."""
         usage = {"stream_options": {"include_usage": True}}
         return completion(model, [self.token_id], usage), chat(model, usage)
+
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return a completion with the two best tokens of each place, then a chat."""
+        more = {"ignore_eos": True, "stream_options": {"include_usage": True}}
+        return (
+            greedy_completion(model, prompt, tokens, {**more, "logprobs": 2}),
+            greedy_chat(model, prompt, tokens, {**more, "logprobs": True, "top_logprobs": 2}),
+        )

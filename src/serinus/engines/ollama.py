@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
 from serinus.engines.listing import read_names
@@ -17,6 +18,7 @@ from serinus.engines.openai_api import OpenAiApi
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, text
 from serinus.engines.traits import Lie, Traits
+from serinus.engines.transcripts import TranscribingReader, characters, tokens_listed
 
 __all__ = ["OllamaEngine"]
 
@@ -56,6 +58,17 @@ class OllamaEngine(OpenAiApi):
         """Return a new reader."""
         return CompletionReader(_read)
 
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return the question with log-probabilities (0.12.11 and later), else by its text."""
+        options = {"num_predict": tokens, "temperature": 0}
+        body = {"model": model, "prompt": prompt, "raw": True, "stream": True, "options": options}
+        numbers = {"logprobs": True, "top_logprobs": 2}
+        return question("/api/generate", {**body, **numbers}), question("/api/generate", body)
+
+    def transcript_reader(self) -> TranscribingReader:
+        """Return a new reader."""
+        return TranscribingReader(_said, _read)
+
 
 def _read(item: object) -> Chunk | None:
     if not isinstance(item, Mapping) or not isinstance(item.get("done"), bool):
@@ -67,3 +80,10 @@ def _read(item: object) -> Chunk | None:
         usage=count if type(count) is int else None,
         finish=finish,
     )
+
+
+def _said(item: object) -> Transcript:
+    if not isinstance(item, Mapping):
+        return Transcript()
+    text, listed = str(item.get("response") or ""), item.get("logprobs")
+    return tokens_listed(listed, text) if isinstance(listed, list) and listed else characters(text)

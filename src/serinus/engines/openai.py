@@ -12,6 +12,7 @@ from serinus.engines.counters import CounterNames
 from serinus.engines.openai_api import OpenAiApi
 from serinus.engines.signs import Sign, lists_models
 from serinus.engines.traits import Traits
+from serinus.engines.transcripts import TextTranscripts
 
 __all__ = ["OpenAiEngine"]
 
@@ -50,7 +51,7 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAiEngine(OpenAiApi):
+class OpenAiEngine(TextTranscripts, OpenAiApi):
     """An OpenAI-compatible server that has no module of its own."""
 
     name: str = "openai"

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
 from serinus.engines.counters import CounterNames, Counters, Samples, largest, read_counters
@@ -21,6 +22,13 @@ from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples, text
 from serinus.engines.traits import Abort, Lie, Traits
+from serinus.engines.transcripts import (
+    TranscribingReader,
+    greedy_completion,
+    margin,
+    number,
+    said_openai,
+)
 
 __all__ = ["SglangEngine"]
 
@@ -84,6 +92,22 @@ class SglangEngine(OpenAiApi):
         """Return a new reader; it reads both shapes."""
         return CompletionReader(_read)
 
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return SGLang's own route, by which alone tokens are told by ids; then a completion."""
+        own = {
+            "text": prompt,
+            "sampling_params": {"max_new_tokens": tokens, "temperature": 0, "ignore_eos": True},
+            "return_logprob": True,
+            "top_logprobs_num": 2,
+            "stream": True,
+        }
+        more = {"logprobs": 2, "ignore_eos": True}
+        return question("/generate", own), greedy_completion(model, prompt, tokens, more)
+
+    def transcript_reader(self) -> SglangTranscripts:
+        """Return a new reader."""
+        return SglangTranscripts(_said, _read)
+
     def counters(self, samples: Samples) -> Counters:
         """Return the sums over data-parallel ranks; processes that share requests count once."""
         return read_counters(largest(samples, _SAME_REQUESTS), self.traits.names)
@@ -98,3 +122,35 @@ def _read(item: object) -> Chunk | None:
 
 def _choice(meta: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": "", "finish_reason": meta.get("finish_reason")}
+
+
+class SglangTranscripts(TranscribingReader):
+    """Each event has the whole answer so far, or what came since the last (a flag of its)."""
+
+    _so_far: object = None
+    """The tokens of the whole answer, as the newest event counts them."""
+
+    def _listen(self, item: object) -> Chunk | None:
+        meta = item.get("meta_info") if isinstance(item, Mapping) else None
+        self._so_far = meta.get("completion_tokens") if isinstance(meta, Mapping) else None
+        return super()._listen(item)
+
+    def _heard(self, piece: Transcript) -> Transcript:
+        return piece if len(piece.tokens) == self._so_far else super()._heard(piece)
+
+
+def _said(item: object) -> Transcript:
+    meta = item.get("meta_info") if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or not isinstance(meta, Mapping):
+        return said_openai(item)
+    told, tops = meta.get("output_token_logprobs"), meta.get("output_top_logprobs")
+    text = str(item.get("text") or "")
+    if not isinstance(told, list):
+        ids = item.get("output_ids")
+        return Transcript(tuple(ids) if isinstance(ids, list) else (), text=text)
+    logprobs = tuple(number(one[0]) for one in told)
+    margins = None
+    if isinstance(tops, list) and len(tops) == len(told):
+        pairs = zip(logprobs, tops, strict=True)
+        margins = tuple(margin(own, (number(one[0]) for one in top or ())) for own, top in pairs)
+    return Transcript(tuple(int(one[1]) for one in told), logprobs, margins, text)

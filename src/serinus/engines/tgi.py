@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
 from serinus.engines.counters import CounterNames
@@ -18,6 +19,7 @@ from serinus.engines.openai_api import OpenAiApi, chat
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, member, samples
 from serinus.engines.traits import Lie, Traits
+from serinus.engines.transcripts import TranscribingReader, margin, number, said_openai
 
 __all__ = ["TgiEngine"]
 
@@ -62,6 +64,15 @@ class TgiEngine(OpenAiApi):
         """Return a new reader; it reads both shapes."""
         return CompletionReader(_read)
 
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:  # noqa: ARG002 - it has one
+        """Return its own route, whose events have the two best tokens. An end ends the answer."""
+        how = {"max_new_tokens": tokens, "do_sample": False, "top_n_tokens": 2, "details": True}
+        return (question("/generate_stream", {"inputs": prompt, "parameters": how}),)
+
+    def transcript_reader(self) -> TranscribingReader:
+        """Return a new reader."""
+        return TranscribingReader(_said, _read)
+
 
 def _read(item: object) -> Chunk | None:
     token = item.get("token") if isinstance(item, Mapping) else None
@@ -72,3 +83,15 @@ def _read(item: object) -> Chunk | None:
     if finish is None and item.get("generated_text") is not None:
         finish = "stop"
     return Chunk(output=bool(token.get("text")), token_ids=1, finish=finish)
+
+
+def _said(item: object) -> Transcript:
+    token = item.get("token") if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or not isinstance(token, Mapping):
+        return said_openai(item)
+    own, tops = number(token.get("logprob")), item.get("top_tokens")
+    margins = None
+    if isinstance(tops, list) and len(tops) > 1:
+        listed = (number(one.get("logprob")) for one in tops if isinstance(one, Mapping))
+        margins = (margin(own, listed),)
+    return Transcript((token.get("id", -1),), (own,), margins, str(token.get("text") or ""))

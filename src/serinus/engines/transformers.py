@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serinus.engines.openai_api import OpenAiApi
+from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, route
 from serinus.engines.traits import Lie, Traits
+from serinus.engines.transcripts import TextTranscripts, greedy_chat, greedy_completion
 
 __all__ = ["TransformersEngine"]
 
@@ -26,10 +28,17 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersEngine(OpenAiApi):
+class TransformersEngine(TextTranscripts, OpenAiApi):
     """The server of the transformers library."""
 
     name: str = "transformers"
     traits: Traits = _TRAITS
     signs: tuple[Sign, ...] = (route("/load_model", "/v1/completions"),)
     metrics_path: str | None = None
+
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return a completion, then a chat: it tells neither ids nor log-probabilities."""
+        return (
+            greedy_completion(model, prompt, tokens, {}),
+            greedy_chat(model, prompt, tokens, {}),
+        )

@@ -19,6 +19,7 @@ from serinus.engines.openai_api import OpenAiApi, chat, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by
 from serinus.engines.traits import Abort, Lie, Traits
+from serinus.engines.transcripts import TextTranscripts, greedy_chat, greedy_completion
 
 __all__ = ["TrtllmEngine"]
 
@@ -44,7 +45,7 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class TrtllmEngine(OpenAiApi):
+class TrtllmEngine(TextTranscripts, OpenAiApi):
     """The TensorRT-LLM engine. `token_id` is the whole prompt."""
 
     name: str = "trtllm"
@@ -60,3 +61,15 @@ class TrtllmEngine(OpenAiApi):
         """Return a text completion of ids, then a chat for models that speak Harmony alone."""
         usage = {"stream_options": {"include_usage": True}}
         return completion(model, [self.token_id], usage), chat(model, usage)
+
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return a completion with the log-probability of each token, one without, and a chat.
+
+        Its PyTorch backend tells of one token a place, so there are no margins (1.2, source).
+        """
+        more = {"ignore_eos": True}
+        return (
+            greedy_completion(model, prompt, tokens, {**more, "logprobs": 1}),
+            greedy_completion(model, prompt, tokens, more),
+            greedy_chat(model, prompt, tokens, {}),
+        )

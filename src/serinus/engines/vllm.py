@@ -18,6 +18,7 @@ from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples
 from serinus.engines.traits import Lie, Traits
+from serinus.engines.transcripts import TextTranscripts, greedy_completion
 
 __all__ = ["VllmEngine"]
 
@@ -43,7 +44,7 @@ _TRAITS = Traits(
 
 
 @dataclass(frozen=True, slots=True)
-class VllmEngine(OpenAiApi):
+class VllmEngine(TextTranscripts, OpenAiApi):
     """The vLLM engine. `token_id` is the whole prompt: the BOS id where it is known, else 1."""
 
     name: str = "vllm"
@@ -86,3 +87,16 @@ class VllmEngine(OpenAiApi):
         """
         more = {"stream_options": {"include_usage": True}, "return_token_ids": True}
         return (completion(model, [self.token_id], more),)
+
+    def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
+        """Return a completion whose tokens are told by their ids, then one without numbers.
+
+        Two tokens can have the same text. `--max-logprobs 0` refuses the first.
+        """
+        usage = {"stream_options": {"include_usage": True}}
+        more = {**usage, "ignore_eos": True, "return_token_ids": True}
+        numbers = {"logprobs": 2, "return_tokens_as_token_ids": True}
+        return (
+            greedy_completion(model, prompt, tokens, {**more, **numbers}),
+            greedy_completion(model, prompt, tokens, more),
+        )
