@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from serinus.sim.asks import Ask, Kind
 from serinus.sim.jobs import Finish, Job
 from serinus.sim.shapes import Answer, OpenAiShapes, Reply
+from serinus.sim.words import Said
 
 __all__ = ["as_json", "events", "whole"]
 
@@ -22,15 +23,15 @@ def as_json(value: object) -> str:
 async def whole(ask: Ask, job: Job, shapes: OpenAiShapes) -> Reply:
     """Gather all tokens of a job and return the answer, which may be an error."""
     stamp = shapes.stamp(ask.kind)
-    tokens: list[list[int]] = [[] for _ in ask.orders]
+    said: list[list[Said]] = [[] for _ in ask.orders]
     finish: list[Finish | None] = [None] * len(ask.orders)
     async for delivery in job.deliveries():
-        tokens[delivery.index] += delivery.tokens
+        said[delivery.index] += delivery.said
         finish[delivery.index] = delivery.finish
     if Finish.ERROR in finish:
         return shapes.broken()
     answers = [
-        Answer(index, order.prompt, tuple(tokens[index]), finish[index])
+        Answer(index, order.prompt, tuple(said[index]), finish[index])
         for index, order in enumerate(ask.orders)
     ]
     return Reply(200, shapes.whole(ask, stamp, answers))
@@ -55,7 +56,7 @@ async def events(ask: Ask, job: Job, shapes: OpenAiShapes) -> AsyncIterator[str]
                 yield DONE
             return
         prompt = ask.orders[index].prompt
-        answer = Answer(index, prompt, delivery.tokens, finish)
+        answer = Answer(index, prompt, delivery.said, finish)
         if ask.kind is Kind.CHAT and index not in greeted:
             yield as_json(shapes.role_chunk(ask, stamp, answer))
         first = index not in greeted
@@ -64,7 +65,7 @@ async def events(ask: Ask, job: Job, shapes: OpenAiShapes) -> AsyncIterator[str]
         parts = [answer]
         if shapes.finish_apart and finish is not None and delivery.tokens:
             parts = [
-                Answer(index, prompt, delivery.tokens, None),
+                Answer(index, prompt, delivery.said, None),
                 Answer(index, prompt, (), finish),
             ]
         for part in parts if made[index] else ():

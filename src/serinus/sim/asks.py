@@ -68,6 +68,10 @@ class Ask:
     usage: bool = False
     steady_usage: bool = False
     token_ids: bool = False
+    logprobs: int | None = None
+    """Of how many of the best tokens of each place the log-probabilities are wanted."""
+    by_id: bool = False
+    """Tokens are told by their ids, where they would be by their texts."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -115,6 +119,8 @@ def read_ask(kind: Kind, raw: bytes, dialect: Dialect) -> Ask:
         usage=_flag(options, "include_usage"),
         steady_usage=_flag(options, "continuous_usage_stats"),
         token_ids=_flag(body, "return_token_ids"),
+        logprobs=_logprobs(body, kind),
+        by_id=_flag(body, "return_tokens_as_token_ids"),
     )
 
 
@@ -176,6 +182,13 @@ def _whole(body: Mapping[str, Any], field: str, default: int) -> int:
         message = "Input should be a valid integer, unable to parse string as an integer"
         raise _wrong(field, "int_parsing", message, value)
     return value
+
+
+def _logprobs(body: Mapping[str, Any], kind: Kind) -> int | None:
+    """Return of how many tokens a place the log-probabilities are wanted; None for none."""
+    if kind is Kind.CHAT:
+        return _whole(body, "top_logprobs", 0) if _flag(body, "logprobs") else None
+    return None if body.get("logprobs") is None else _whole(body, "logprobs", 0)
 
 
 def _max_tokens(body: Mapping[str, Any], kind: Kind) -> int | None:

@@ -66,6 +66,7 @@ class _Sequence:
     tokens: int = 0
     first: float | None = None
     latest: float = 0.0
+    said: words.Said | None = None
 
 
 @dataclass(slots=True)
@@ -292,15 +293,41 @@ class Engine:
         tally.tokens += 1
         tally.computed += 1
         sequence.latest = now
-        garbage = self._board.on(Fault.GARBAGE)
         if sequence.job is not None:
-            token = words.answer_token(order.prompt, sequence.tokens)
-            sequence.job.deliver(sequence.index, words.GARBAGE if garbage else token)
+            sequence.said = self._says(sequence)
+            sequence.job.deliver(sequence.index, sequence.said)
         sequence.tokens += 1
         if sequence.tokens >= order.max_tokens:
             self._end(sequence, Finish.LENGTH, tally)
         elif not order.ignore_eos and sequence.tokens >= self.pace.answer_tokens:
             self._end(sequence, Finish.STOP, tally)
+
+    def _says(self, sequence: _Sequence) -> words.Said:
+        """Return the next token of a sequence, or what the faults have for it instead."""
+        board, last = self._board, sequence.said
+        said = words.said(sequence.order.prompt, sequence.tokens)
+        if board.on(Fault.NAN):
+            return words.NAN
+        if board.on(Fault.GARBAGE):
+            return said._replace(token=words.GARBAGE)
+        if board.on(Fault.REPEAT) and last is not None:
+            return last
+        drift, noise = board.window(Fault.DRIFT), board.window(Fault.NOISE)
+        if drift is not None and drift.value is not None:
+            other = words.other_token(said.token) if sequence.tokens % 5 == 4 else said.token
+            off = drift.value
+            said = words.Said(other, said.logprob - off, said.rival, said.rival_logprob - off)
+        if noise is not None and noise.value is not None and len(self._running) > 1:
+            return self._noisy(said, noise.value, sequence)
+        return said
+
+    def _noisy(self, said: words.Said, most: float, sequence: _Sequence) -> words.Said:
+        """Return what becomes of a token in company: another company, other numbers."""
+        company = hash((len(self._running), sequence.tokens, sequence.order.prompt))
+        off = (company % 2001 / 1000 - 1) * most
+        if said.nearly(most) and company % 2:
+            return words.Said(said.rival, said.rival_logprob + off, said.token, said.logprob + off)
+        return said._replace(logprob=said.logprob + off, rival_logprob=said.rival_logprob - off)
 
     def _end(self, sequence: _Sequence, reason: Finish, tally: _Tally) -> None:
         """Let a running sequence go that came to its end."""

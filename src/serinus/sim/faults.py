@@ -29,6 +29,10 @@ class Fault(StrEnum):
     ERROR = "error"
     EMPTY = "empty"
     GARBAGE = "garbage"
+    NAN = "nan"
+    REPEAT = "repeat"
+    DRIFT = "drift"
+    NOISE = "noise"
     PARTIAL = "partial"
     REFUSE = "refuse"
     FROZEN_METRICS = "frozen-metrics"
@@ -44,6 +48,11 @@ ABOUT: dict[Fault, str] = {
     Fault.ERROR: "every generation fails: 500, or an error item in the stream",
     Fault.EMPTY: "every generation ends without a token",
     Fault.GARBAGE: "every token is '!'; all counts are right",
+    Fault.NAN: "every log-probability is null, as JSON writes NaN, and every token is '!'",
+    Fault.REPEAT: "an answer that has begun says its last token for ever",
+    Fault.DRIFT: "other weights: other tokens, and log-probabilities off by VALUE (default 1)",
+    Fault.NOISE: "in company log-probabilities vary by up to VALUE (default 0.1), and near ties"
+    " fall the other way: no fault, but what batches do to many engines",
     Fault.PARTIAL: "one token, then nothing more",
     Fault.REFUSE: "the port is closed",
     Fault.FROZEN_METRICS: "the metrics page no longer changes",
@@ -52,7 +61,12 @@ ABOUT: dict[Fault, str] = {
 }
 
 #: Faults that take a value, and the value they have when none is given (None: the engine chooses).
-VALUED: dict[Fault, float | None] = {Fault.SLOW: 10.0, Fault.SATURATE: None}
+VALUED: dict[Fault, float | None] = {
+    Fault.SLOW: 10.0,
+    Fault.SATURATE: None,
+    Fault.DRIFT: 1.0,
+    Fault.NOISE: 0.1,
+}
 
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")

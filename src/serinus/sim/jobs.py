@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from serinus.sim.words import Said
+
 __all__ = ["HEALTH_ORDER", "Delivery", "Finish", "Job", "Order"]
 
 
@@ -41,8 +43,13 @@ class Delivery:
     """Tokens of one sequence of a job, in order; with the last of them, why it ended."""
 
     index: int
-    tokens: tuple[int, ...]
+    said: tuple[Said, ...]
     finish: Finish | None = None
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The ids alone."""
+        return tuple(one.token for one in self.said)
 
 
 class Job:
@@ -50,14 +57,14 @@ class Job:
 
     def __init__(self, orders: tuple[Order, ...]) -> None:
         self.orders = orders
-        self._tokens: list[list[int]] = [[] for _ in orders]
+        self._tokens: list[list[Said]] = [[] for _ in orders]
         self._finished: dict[int, Finish] = {}
         self._open = set(range(len(orders)))
         self._news = asyncio.Event()
 
-    def deliver(self, index: int, token: int) -> None:
+    def deliver(self, index: int, said: Said) -> None:
         """Put a token of sequence `index` into the post."""
-        self._tokens[index].append(token)
+        self._tokens[index].append(said)
         self._news.set()
 
     def finish(self, index: int, reason: Finish) -> None:

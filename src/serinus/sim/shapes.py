@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from serinus.sim import words
@@ -29,8 +30,13 @@ class Answer:
 
     index: int
     prompt: tuple[int, ...]
-    tokens: tuple[int, ...]
+    said: tuple[words.Said, ...]
     finish: Finish | None
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The ids alone."""
+        return tuple(one.token for one in self.said)
 
     @property
     def text(self) -> str:
@@ -103,9 +109,43 @@ class OpenAiShapes:
         return {
             "index": answer.index,
             **said,
-            "logprobs": None,
+            "logprobs": self.logprobs(ask, answer),
             "finish_reason": answer.finish,
         }
+
+    def logprobs(self, ask: Ask, answer: Answer) -> dict[str, Any] | None:
+        """Return how likely each token was, and the best of its place, if that was asked for."""
+        if ask.logprobs is None or not answer.said:
+            return None
+        if ask.kind is Kind.CHAT:
+            return {"content": [self.listed(ask, one) for one in answer.said]}
+        columns = [self._best(ask, one, ask.logprobs) for one in answer.said]
+        return {
+            "text_offset": [0] * len(answer.said),
+            "token_logprobs": [_number(one.logprob) for one in answer.said],
+            "tokens": [self.called(ask, one.token) for one in answer.said],
+            "top_logprobs": [dict(one) for one in columns],
+        }
+
+    def listed(self, ask: Ask, said: words.Said) -> dict[str, Any]:
+        """Return one token as a chat's list has it."""
+        best = self._best(ask, said, ask.logprobs or 0)
+        return {
+            "token": self.called(ask, said.token),
+            "logprob": _number(said.logprob),
+            "bytes": None,
+            "top_logprobs": [
+                {"token": name, "logprob": value, "bytes": None} for name, value in best
+            ],
+        }
+
+    def called(self, ask: Ask, token: int) -> str:
+        """Return what a token is called among log-probabilities."""
+        return f"token_id:{token}" if ask.by_id else words.token_text(token)
+
+    def _best(self, ask: Ask, said: words.Said, count: int) -> list[tuple[str, float | None]]:
+        both = [(said.token, said.logprob), (said.rival, said.rival_logprob)]
+        return [(self.called(ask, token), _number(value)) for token, value in both[: max(count, 1)]]
 
     def usage(self, prompt: int, made: int) -> dict[str, Any]:
         """Return the count of tokens."""
@@ -143,7 +183,7 @@ class OpenAiShapes:
         return {
             "index": answer.index,
             **said,
-            "logprobs": None,
+            "logprobs": self.logprobs(ask, answer),
             "finish_reason": answer.finish,
         }
 
@@ -173,3 +213,8 @@ class OpenAiShapes:
     def loading(self) -> Reply:
         """Return the answer to a request that comes before the model is there."""
         return self.error(503, "Loading model", "unavailable_error", None)
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON can have it: NaN is nothing, as pydantic writes it."""
+    return None if isnan(value) else value
