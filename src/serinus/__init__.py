@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from serinus.core.status import HealthStatus, Reason
     from serinus.core.system_health import SystemHealth
+    from serinus.core.transcript import Transcript
     from serinus.errors import SerinusError
     from serinus.payloads import (
         HealthCheckPayload,
@@ -44,6 +45,7 @@ __all__ = [
     "SglangPrefillHealthCheckPayload",
     "SystemHealth",
     "SystemStatusServer",
+    "Transcript",
     "TrtllmHealthCheckPayload",
     "VllmHealthCheckPayload",
     "__version__",
@@ -67,6 +69,7 @@ _HOMES = {
     "SglangPrefillHealthCheckPayload": "serinus.payloads",
     "SystemHealth": "serinus.core.system_health",
     "SystemStatusServer": "serinus.status",
+    "Transcript": "serinus.core.transcript",
     "TrtllmHealthCheckPayload": "serinus.payloads",
     "VllmHealthCheckPayload": "serinus.payloads",
 }

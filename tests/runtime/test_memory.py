@@ -27,7 +27,7 @@ NOTHING = (Purse(), Purse())
 def written(path: Path, *, engine: str = "vllm, tiny") -> dict[str, Any]:
     """Write a memory of one endpoint; return what is in the file."""
     memory = Memory(path)
-    assert memory.keep([(ADDRESS, engine, LEARNED._replace(owed=0), FIRST, NOTHING)])
+    assert memory.keep([(ADDRESS, engine, LEARNED._replace(owed=0), FIRST, NOTHING, None)])
     memory.write()
     content: dict[str, Any] = json.loads(path.read_text())
     return content
@@ -50,7 +50,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_the_same_again_is_not_worth_writing(tmp_path: Path) -> None:
     """Seldom means never, where nothing is learned."""
     memory = Memory(tmp_path / "state")
-    told = [(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING)]
+    told = [(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING, None)]
     assert memory.keep(told)
     memory.write()
     assert not memory.keep(told)
@@ -110,7 +110,7 @@ def test_a_folder_that_is_not_there_is_a_warning(
 ) -> None:
     """Judging goes on."""
     memory = Memory(tmp_path / "missing" / "state")
-    memory.keep([(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING)])
+    memory.keep([(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING, None)])
     memory.write()
     assert "cannot be kept" in caplog.text
 
@@ -121,7 +121,7 @@ async def test_an_endpoint_that_is_known_begins_with_what_was_learned(tmp_path: 
         await bench.serve(Engine())
         (watched,) = bench.board.endpoints.values()
         memory = bench.board.memory = Memory(tmp_path / "state")
-        memory.keep([(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING)])
+        memory.keep([(ADDRESS, "vllm, tiny", LEARNED, FIRST, NOTHING, None)])
         bench.board.identify(watched, "vllm, tiny")
         assert watched.target.learned == LEARNED
         assert watched.target.rules == watched.target.configured

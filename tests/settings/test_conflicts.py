@@ -50,6 +50,13 @@ CASES = [
         ),
     ),
     (
+        {"SERINUS_CORRECTNESS_PROMPTS": "p", "SERINUS_CORRECTNESS_REFERENCE": "r"},
+        (
+            "SERINUS_CORRECTNESS_PROMPTS and SERINUS_CORRECTNESS_REFERENCE are both set; accepted:"
+            " one of them, as a reference has its own prompts"
+        ),
+    ),
+    (
         {"SERINUS_STATUS_DETAILS": "token"},
         (
             "SERINUS_STATUS_DETAILS is token, and there is none; accepted: set"

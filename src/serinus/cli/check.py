@@ -95,7 +95,8 @@ def _ask(address: Address, settings: Settings, *, live: bool, seconds: float) ->
     if 200 <= reply.status < 300:
         if reply.degraded:
             return _Outcome("ready", _flaws(body), reply.status, body, degraded=True)
-        return _Outcome("live" if live else "ready", _states(body), reply.status, body)
+        why = "; ".join(filter(None, (_states(body), *_wrong(body))))
+        return _Outcome("live" if live else "ready", why, reply.status, body)
     if reply.status >= 500:
         why = _why(body, live=live)
         return _Outcome("not live" if live else "not ready", why, reply.status, body)
@@ -176,6 +177,8 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name}: {status} ({one.get('reason')}): {one.get('verdict')}"
         if cost := _object(one, "cost"):
             yield f"    canaries: {_cost(cost)}"
+        if answers := _object(one, "correctness"):
+            yield f"    answers: {_answers(answers)}"
         witnesses = _object(one, "witnesses")
         for witness in witnesses:
             word = _object(witnesses, witness)
@@ -214,6 +217,23 @@ def _cost(cost: Mapping[str, Any]) -> str:
         one = _object(budgets, name)
         told += f"; purse {one.get('left', 0):.0%} full, {one.get('a_day')} {name} a day"
     return f"{told}; the budget is used up" if cost.get("exhausted") else told
+
+
+def _answers(known: Mapping[str, Any]) -> str:
+    """Say whether answers to fixed prompts are right, and by what that is known."""
+    told = f"{known.get('state')}, {known.get('tokens_compared')} token(s) compared"
+    if known.get("told"):
+        told = f"{told}: {excerpt(known['told'], limit=120)}"
+    return f"{told}; policy {known.get('policy')}"
+
+
+def _wrong(body: Mapping[str, Any]) -> Iterator[str]:
+    """Say which endpoints give wrong answers, whatever becomes of them."""
+    endpoints = _object(_object(body, "details"), "endpoints")
+    for name in endpoints:
+        known = _object(_object(endpoints, name), "correctness")
+        if known.get("state") == "wrong":
+            yield f"{name}: wrong output ({excerpt(known.get('told', ''), limit=120)})"
 
 
 def _leases(details: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,16 @@ from serinus.settings import Settings
 if TYPE_CHECKING:
     from serinus.sidecar.sidecar import Sidecar
 
-__all__ = ["DEFAULTS", "UNUSED", "add_arguments", "add_engines", "run", "sidecar_of", "where"]
+__all__ = [
+    "DEFAULTS",
+    "UNUSED",
+    "add_arguments",
+    "add_engines",
+    "port_of",
+    "run",
+    "sidecar_of",
+    "where",
+]
 
 logger = logging.getLogger("serinus")
 
@@ -104,7 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _port(text: str | None) -> int | None:
+def port_of(text: str | None) -> int | None:
+    """Read a port. Raises SettingsError."""
     if text is None:
         return None
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
@@ -129,7 +139,7 @@ def sidecar_of(
         urls=arguments.url,
         named=arguments.target,
         engine=arguments.engine,
-        metrics_port=_port(arguments.metrics_port),
+        metrics_port=port_of(arguments.metrics_port),
     )
     return Sidecar(settings, targets, ca_file=arguments.ca_file, handle_signals=handle_signals)
 

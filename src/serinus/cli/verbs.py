@@ -37,6 +37,7 @@ VERBS = (
     Verb("check", "serinus.cli.check", "Say by the exit code whether a worker is ready or live."),
     Verb("lease", "serinus.cli.lease", "Announce a planned pause: take, renew, release, list."),
     Verb("config", "serinus.cli.config", "Show, check and explain the settings."),
+    Verb("reference", "serinus.cli.reference", "Learn right answers to prompts, or compare."),
     Verb("record", "serinus.cli.record", "Record evidence to a file, mark it, and show it."),
     Verb("replay", "serinus.cli.replay", "Try other settings on recorded evidence."),
     Verb("tune", "serinus.cli.tune", "Search the settings that recorded evidence asks for."),

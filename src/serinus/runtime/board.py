@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from serinus.core.address import EndpointAddress
 from serinus.core.budget import Spending
+from serinus.core.correctness import Finding
 from serinus.core.deadlines import Learned, Limits
 from serinus.core.evidence import (
     CanaryFailed,
@@ -44,11 +45,15 @@ from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.settings import Settings
 
 if TYPE_CHECKING:
-    from serinus.runtime.memory import Memory, Told
+    from serinus.runtime.examiner import Examination, Examiner
+    from serinus.runtime.memory import Memory, Remembered, Told
 
 __all__ = ["Board", "Watched", "limits_of", "rules_of"]
 
 logger = logging.getLogger("serinus")
+
+_WRONG = "wrong"
+"""The flaw of an endpoint whose answers are wrong."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +74,10 @@ class Watched:
     """Whose times are learned: the kind and the model of the engine, as far as they are known."""
     gauge: Gauge | None = None
     """What measures it; None where nothing is asked of it."""
+    examiner: Examiner | None = None
+    """Who examines its answers; None where nobody does."""
+    reported: bool = False
+    """Whether its answers are wrong, and that is only reported."""
 
     def health(self) -> EndpointHealth:
         """Return what the fold sees of it."""
@@ -85,7 +94,16 @@ class Watched:
             strict=self.strict,
             configured=None if target.limits is None else target.configured,
             learned=target.learned,
+            wrong=self.wrong,
+            examined=None if self.examiner is None else self.examiner.examined(),
         )
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is taken out for its answers."""
+        examiner = self.examiner
+        strict = examiner is not None and examiner.examination.policy == "notready"
+        return strict and _WRONG in self.flaws
 
 
 class Board:
@@ -100,6 +118,7 @@ class Board:
         seed: int | None = None,
         observe: Callable[[HealthCheckTarget, Evidence], None] | None = None,
         memory: Memory | None = None,
+        examination: Examination | None = None,
         slept: Callable[[], float] = slept,
     ) -> None:
         self.settings = settings
@@ -125,6 +144,7 @@ class Board:
         self.groups = Groups(self, self._rules, rotate=settings.rank_canaries == "rotate")
         self._limits = limits_of(settings)
         self._goals = Goals.of(settings)
+        self.examination = _examination(settings) if examination is None else examination
         config = HealthCheckConfig(
             concurrency=settings.canary_concurrency,
             cancel_grace=settings.canary_cancel_grace,
@@ -201,13 +221,18 @@ class Board:
         """Say which engine and model an endpoint has: another one does not inherit their times."""
         if engine == watched.engine:
             return
-        known = self.memory.recall(str(watched.address), engine) if self.memory else None
+        known = self._recalled(watched, engine)
         target, gauge = watched.target, watched.gauge
         if watched.engine or known is not None:
             target.taught(known.learned if known is not None else Learned())
             if gauge is not None:
                 gauge.first = known.first if known is not None else Usual()
         watched.engine = engine
+        if watched.examiner is not None:
+            watched.examiner.begin(engine, None if known is None else known.sheet)
+
+    def _recalled(self, watched: Watched, engine: str) -> Remembered | None:
+        return self.memory.recall(str(watched.address), engine) if self.memory else None
 
     def remembered(self) -> Iterable[Told]:
         """Return what is worth keeping of the endpoints that are known by their engines."""
@@ -223,7 +248,8 @@ class Board:
             spent.of_canaries.filled(target.rules.budget, now),
             spent.of_tokens.filled(target.rules.token_budget, now),
         )
-        return str(watched.address), watched.engine, target.learned, first, purses
+        sheet = None if watched.examiner is None else watched.examiner.sheet()
+        return str(watched.address), watched.engine, target.learned, first, purses, sheet
 
     def _gauge(self, watched: Watched) -> Gauge | None:
         if self._goals is None:
@@ -233,6 +259,49 @@ class Board:
         )
         watched.target.gauge = gauge.canary
         return gauge
+
+    def examine(
+        self,
+        watched: Watched,
+        examine: Callable[[], Awaitable[Answer]],
+        *,
+        prompts: Sequence[str] | None = None,
+    ) -> Examiner | None:
+        """Have an endpoint's answers examined from now on; None if the settings ask for none.
+
+        `examine` puts the question whose turn it is; `prompts` are the settings' if None.
+        """
+        if self.examination is None or not watched.target.standing.canary:
+            return None
+        from serinus.runtime.examiner import Examiner  # noqa: PLC0415 - only who examines pays
+
+        examiner = Examiner(
+            self.examination,
+            prompts,
+            examine=examine,
+            turned=partial(self._answers_turned, watched),
+            clock=self.clock,
+        )
+        watched.examiner = watched.target.examiner = examiner
+        if watched.engine:
+            known = self._recalled(watched, watched.engine)
+            examiner.begin(watched.engine, None if known is None else known.sheet)
+        return examiner
+
+    def _answers_turned(self, watched: Watched, finding: Finding | None) -> None:
+        """Take in that an endpoint's answers turned wrong, or right again."""
+        examiner = watched.examiner
+        told = (
+            "its answers are right again" if finding is None else f"{finding.wrong}: {finding.told}"
+        )
+        if examiner is not None and examiner.examination.policy != "report":
+            (self.mend if finding is None else self.flaw)(watched, _WRONG, told)
+            return
+        wrong = finding is not None
+        if wrong is not watched.reported:
+            watched.reported = wrong
+            before, after = ("right", _WRONG) if wrong else (_WRONG, "right")
+            self._flaws_turned(watched, before, after, _WRONG, told)
 
     def flaw(self, watched: Watched, word: str, told: str) -> None:
         """Say that something is off while an endpoint serves: a stable word, and what it comes to.
@@ -254,7 +323,7 @@ class Board:
     ) -> None:
         name = str(watched.address)
         self.history.add(Transition(self.clock(), name, before, after, word, told))
-        level = logging.WARNING if after == "degraded" else logging.INFO
+        level = logging.WARNING if after in {"degraded", _WRONG} else logging.INFO
         logger.log(level, "%s: %s -> %s (%s): %s", name, before, after, word, told)
         self.changed()
 
@@ -451,6 +520,14 @@ class Board:
         )
         self.groups.turned(target)
         self.changed()
+
+
+def _examination(settings: Settings) -> Examination | None:
+    if settings.correctness_policy == "off":
+        return None
+    from serinus.runtime.examiner import Examination  # noqa: PLC0415 - only who examines pays
+
+    return Examination.of(settings)
 
 
 def limits_of(settings: Settings) -> Limits | None:

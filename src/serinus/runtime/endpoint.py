@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import EngineDied
 from serinus.core.marker import HEALTH_CHECK_KEY
+from serinus.core.transcript import Transcript
 from serinus.errors import LifecycleError, SettingsError, excerpt
 from serinus.runtime.board import Board
 from serinus.runtime.callables import gives_stream
@@ -59,6 +61,8 @@ class Endpoint:
         health_check_payload: PayloadLike | None = None,
         *,
         degraded_policy: str | None = None,
+        correctness_payloads: Sequence[PayloadLike] | None = None,
+        transcript: Callable[[Any], Transcript] | None = None,
     ) -> None:
         """Serve the handler until the runtime has drained, then withdraw it.
 
@@ -68,6 +72,9 @@ class Endpoint:
         settings' payload overrides a HealthCheckPayload, and never a plain mapping.
         `degraded_policy` says whether it stays ready while it serves worse than it should:
         "report" or "notready", None for the settings' own.
+        `correctness_payloads` are greedy requests of fixed prompts, whose answers are compared with
+        what they were if the settings have a `correctness_policy`. `transcript` returns what one
+        item of an answer brings, where it is not one of the usual shapes.
         Raises SettingsError for a handler, payload, labels or policy of another kind,
         LifecycleError if the address is served already.
         """
@@ -77,6 +84,8 @@ class Endpoint:
             metrics_labels=metrics_labels,
             health_check_payload=health_check_payload,
             degraded_policy=degraded_policy,
+            correctness_payloads=correctness_payloads,
+            transcript=transcript,
         )
         try:
             await self._drained()
@@ -91,12 +100,15 @@ class Endpoint:
         metrics_labels: list[tuple[str, str]] | None = None,
         health_check_payload: PayloadLike | None = None,
         degraded_policy: str | None = None,
+        correctness_payloads: Sequence[PayloadLike] | None = None,
+        transcript: Callable[[Any], Transcript] | None = None,
     ) -> None:
         """Begin to serve the handler, and return; the rest as `serve_endpoint`."""
         takes_context = _takes_context(handler)
         payload = _payload(health_check_payload, self._board.settings)
         if payload is not None and self._rank is not None:
             payload.setdefault(RANK_KEY, self._rank)
+        exams = _exams(correctness_payloads, self._board.settings, canary=payload is not None)
         labels = _labels(metrics_labels)
         policy = _policy(degraded_policy)
         if self._board.system.draining:
@@ -110,6 +122,8 @@ class Endpoint:
             graceful=graceful_shutdown,
             labels=labels,
             degraded_policy=policy,
+            exams=exams,
+            said=transcript,
         )
 
     def watch(
@@ -219,13 +233,39 @@ def _is_for_context(second: inspect.Parameter) -> bool:
     return second.default is inspect.Parameter.empty or second.name in {"context", "ctx"}
 
 
-def _payload(given: PayloadLike | None, settings: Settings) -> dict[str, Any] | None:
+def _exams(
+    given: Sequence[PayloadLike] | None, settings: Settings, *, canary: bool
+) -> dict[str, dict[str, Any]]:
+    """Return greedy requests by a name that tells one from another."""
+    if given is None:
+        return {}
+    if not isinstance(given, list | tuple):
+        raise SettingsError(
+            f"correctness_payloads {excerpt(given)}: is a {type(given).__name__}; accepted: a list"
+            " of mappings or HealthCheckPayloads"
+        )
+    if not canary:
+        raise SettingsError(
+            "correctness_payloads are given, and no health_check_payload; accepted: both, as only"
+            " an endpoint with a canary is examined"
+        )
+    payloads = [_payload(one, settings, "correctness_payloads") or {} for one in given]
+    return {f"{number}: {_digest(one)}": one for number, one in enumerate(payloads, start=1)}
+
+
+def _digest(payload: dict[str, Any]) -> str:
+    return f"{crc32(repr(payload).encode()):08x}"
+
+
+def _payload(
+    given: PayloadLike | None, settings: Settings, called: str = "health_check_payload"
+) -> dict[str, Any] | None:
     if given is None:
         return None
     payload = given if isinstance(given, Mapping) else _under(settings, given)
     if not isinstance(payload, Mapping):
         raise SettingsError(
-            f"health_check_payload {excerpt(given)}: is a {type(given).__name__}; "
+            f"{called} {excerpt(given)}: is a {type(given).__name__}; "
             "accepted: a mapping or a HealthCheckPayload"
         )
     return {**payload, HEALTH_CHECK_KEY: True}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -26,17 +26,18 @@ from serinus.core.evidence import (
     Tick,
 )
 from serinus.core.own_state import OwnState, excuse_of
-from serinus.core.pacing import Step, next_due, next_look
+from serinus.core.pacing import Step, next_due, next_exam, next_look
 from serinus.core.verdict import Verdict
 from serinus.errors import excerpt
 from serinus.runtime.agenda import SLACK, Agenda
 from serinus.runtime.loop_watch import LoopWatch, slept
-from serinus.runtime.target import HealthCheckTarget, Run
+from serinus.runtime.target import Answer, HealthCheckTarget, Run
 
 __all__ = ["HealthCheckConfig", "HealthCheckManager"]
 
 logger = logging.getLogger("serinus")
 
+_NEVER = float("inf")
 _OUTCOMES = (CanaryPassed, CanaryFailed, CanaryUnknown)
 
 
@@ -177,7 +178,16 @@ class HealthCheckManager:
         now, early = self._clock(), self._random.random()
         what = next_due if self._can_be_asked(target) else next_look
         due = what(target.standing, target.rules, now=now, early=early)
-        self._agenda.plan(target, max(due.at, now))
+        at = min(due.at, self._exam_at(target, early)) if what is next_due else due.at
+        self._agenda.plan(target, max(at, now))
+
+    @staticmethod
+    def _exam_at(target: HealthCheckTarget, early: float) -> float:
+        examiner = target.examiner
+        if examiner is None:
+            return _NEVER
+        wanted = examiner.wanted(target.rules)
+        return next_exam(target.standing, target.rules, wanted, early=early)
 
     def _can_be_asked(self, target: HealthCheckTarget) -> bool:
         if target.run is not None:
@@ -197,7 +207,9 @@ class HealthCheckManager:
 
     def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
         due = next_due(target.standing, target.rules, now=now, early=1.0)
-        if due.step is not Step.ASK or due.at > now + SLACK or not self._can_be_asked(target):
+        asked = due.step is Step.ASK and due.at <= now + SLACK
+        exam = target.run is None and self._exam_at(target, 1.0) <= now + SLACK
+        if not (asked or exam) or not self._can_be_asked(target):
             return False
         self._agenda.drop(target)
         if target.run is not None:
@@ -205,7 +217,7 @@ class HealthCheckManager:
             sent = target.run.sent if since is None else since
             self.tell(target, CanaryFailed(now, sent, CanaryFault.STUCK))
         elif len(self._in_flight) < self.config.concurrency:
-            self._send(target)
+            self._send(target, exam=exam)
         else:
             self._waiting[target] = None
         return True
@@ -219,22 +231,27 @@ class HealthCheckManager:
 
     # --- one canary --------------------------------------------------------------------------
 
-    def _send(self, target: HealthCheckTarget) -> None:
+    def _send(self, target: HealthCheckTarget, *, exam: bool = False) -> None:
         loop, now = asyncio.get_running_loop(), self._clock()
         rules = target.rules
         seconds = max(rules.on_top if target.standing.busy else 0.0, rules.deadline)
+        ask, examiner = target.ask, target.examiner
+        if exam and examiner is not None:
+            ask, seconds = examiner.examine, seconds + examiner.patience
         run = Run(sent=now, lost_before=self.watch.lost, asleep_before=self.watch.asleep)
         target.run = run
         target.counts.sent += 1
         self._in_flight.add(run)
         run.timer = loop.call_later(seconds, self._out_of_time, target, run)
-        run.task = loop.create_task(self._ask(target, run), name=f"canary {target.name}")
+        run.task = loop.create_task(self._ask(target, run, ask), name=f"canary {target.name}")
         run.task.add_done_callback(lambda task: self._ended(target, run, task))
 
-    async def _ask(self, target: HealthCheckTarget, run: Run) -> None:
+    async def _ask(
+        self, target: HealthCheckTarget, run: Run, ask: Callable[[], Awaitable[Answer]]
+    ) -> None:
         answer: tuple[Evidence, ...]
         try:
-            answer = tuple(await target.ask())
+            answer = tuple(await ask())
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is evidence
             detail = f"{type(error).__name__}: {excerpt(error)}"
             answer = (CanaryFailed(self._clock(), run.sent, CanaryFault.RAISED, detail),)

@@ -19,12 +19,13 @@ from serinus.core.budget import Purse
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.performance import Usual
 from serinus.errors import excerpt
+from serinus.runtime.reference import Sheet, sheet_json, sheet_of
 
 __all__ = ["Memory", "Remembered", "Told"]
 
-Told: TypeAlias = tuple[str, str, Learned, Usual, tuple[Purse, Purse]]
+Told: TypeAlias = tuple[str, str, Learned, Usual, tuple[Purse, Purse], Sheet | None]
 """What is kept of an endpoint: its address, its engine, what was learned, its usual first token,
-what is spent of its budgets and not filled again."""
+what is spent of its budgets and not filled again, its right answers."""
 
 logger = logging.getLogger("serinus")
 
@@ -46,6 +47,8 @@ class Remembered(NamedTuple):
     """The first token of idle canaries."""
     purses: tuple[Purse, Purse] = (Purse(), Purse())
     """What is spent of the budgets of canaries and of tokens, as of its writing."""
+    sheet: Sheet | None = None
+    """What it answers to fixed prompts when it is well."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is written."""
@@ -58,6 +61,7 @@ class Remembered(NamedTuple):
             "beside": learned.beside,
             "first": list(self.first),
             **({"spent": spent} if any(spent := _spent(self.purses)) else {}),
+            **({} if self.sheet is None else {"answers": sheet_json(self.sheet)}),
         }
 
     @classmethod
@@ -70,7 +74,8 @@ class Remembered(NamedTuple):
             beside=told["beside"] is True,
         )
         first = Usual(*_numbers(told["first"], 2))
-        return cls(str(told["engine"]), learned, first, _purses(told.get("spent", ())))
+        sheet = sheet_of(told["answers"]) if "answers" in told else None
+        return cls(str(told["engine"]), learned, first, _purses(told.get("spent", ())), sheet)
 
 
 class Memory:
@@ -112,10 +117,13 @@ class Memory:
 
     def keep(self, told: Iterable[Told]) -> bool:
         """Take in what is known now, and say whether there is anything new to write."""
-        for address, engine, learned, first, purses in told:
+        for address, engine, learned, first, purses, sheet in told:
             if address in self._known or len(self._known) < _MOST:
                 kept = (purses[0]._replace(at=0.0), purses[1]._replace(at=0.0))
-                self._known[address] = Remembered(engine, _settled(learned), first, kept)
+                before = self.recall(address, engine)  # which somebody may have examined then
+                answers = sheet or (None if before is None else before.sheet)
+                settled = _settled(learned)
+                self._known[address] = Remembered(engine, settled, first, kept, answers)
         return self._known != self._written
 
     def write(self) -> None:

@@ -154,6 +154,7 @@ def _endpoints(text: Exposition, board: Board) -> None:
     )
     _deadlines(text, named)
     _cost(text, named, now)
+    _correctness(text, named)
     text.counter("serinus_canaries_total", "Canaries by outcome.", list(_outcomes(named)))
     text.counter(
         "serinus_canary_seconds_total",
@@ -276,6 +277,42 @@ def _cost(
         "serinus_canary_budget_left_ratio",
         "What is left of the purse for routine canaries, of 1; none where there is no budget.",
         left,
+    )
+
+
+def _correctness(
+    text: Exposition, named: list[tuple[dict[str, str], Watched, EndpointHealth]]
+) -> None:
+    """Tell of answers to fixed prompts; nothing where none are examined."""
+    examined = [(address, one.examined) for address, _, one in named if one.examined is not None]
+    if not examined:
+        return
+    text.gauge(
+        "serinus_endpoint_wrong",
+        "1 if its answers to fixed prompts are wrong, whatever the policy.",
+        [(labels(address), int(one.correctness.wrong is not None)) for address, one in examined],
+    )
+    text.gauge(
+        "serinus_correctness_tokens_compared",
+        "Tokens of its answers that are compared; 0 while they are learned, or tell nothing.",
+        [
+            (labels(address), one.correctness.sure(one.tolerance) if one.correctness.learned else 0)
+            for address, one in examined
+        ],
+    )
+    text.counter(
+        "serinus_correctness_answers_total",
+        "Answers to fixed prompts, by what they came to.",
+        [
+            (_with(address, outcome=str(mark)), count)
+            for address, one in examined
+            for mark, count in one.answers.items()
+        ],
+    )
+    text.counter(
+        "serinus_correctness_tokens_total",
+        "Tokens of those answers; they are among those of canaries.",
+        [(labels(address), one.tokens) for address, one in examined],
     )
 
 

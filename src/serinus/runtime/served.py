@@ -5,15 +5,16 @@ They go through a handler, or through somebody else who keeps the account.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 from zlib import crc32
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import CanaryPassed, Evidence, Progress, RequestFailed
+from serinus.core.transcript import Transcript
 from serinus.errors import LifecycleError
 from serinus.runtime.board import Board, Watched
-from serinus.runtime.canary import ask_handler
+from serinus.runtime.canary import ask_handler, examine_handler
 from serinus.runtime.context import Context
 from serinus.runtime.target import Answer
 from serinus.runtime.traffic import Traffic, accounted
@@ -25,14 +26,18 @@ class Served:
     """One address, from its registration to its withdrawal.
 
     A canary is the `payload` through the handler, or what `question` does; without both there is
-    none. `graceful`: draining waits for its requests. Without a handler nothing is streamed.
+    none. `exams` are greedy requests by name, whose answers are examined: what an item of them
+    brings `said` tells, if it is of no usual shape. `graceful`: draining waits for its requests.
+    Without a handler nothing is streamed.
     """
 
     __slots__ = (
         "_board",
+        "_exams",
         "_handler",
         "_payload",
         "_question",
+        "_said",
         "_takes_context",
         "graceful",
         "labels",
@@ -52,8 +57,12 @@ class Served:
         graceful: bool,
         labels: tuple[tuple[str, str], ...],
         degraded_policy: str | None = None,
+        exams: Mapping[str, dict[str, Any]] | None = None,
+        said: Callable[[Any], Transcript] | None = None,
     ) -> None:
         self._board = board
+        self._exams = exams or {}
+        self._said = said
         self._handler = handler
         self._takes_context = takes_context
         self._payload = payload
@@ -72,6 +81,8 @@ class Served:
 
         if payload is not None:
             board.identify(self.watched, f"library, payload {_digest(payload)}")
+        if self._exams:
+            board.examine(self.watched, self._examine, prompts=tuple(self._exams))
         gauge = self.watched.gauge
         if gauge is not None:
             self.traffic.measured = gauge.request
@@ -96,6 +107,28 @@ class Served:
         return tuple(  # it says nothing of the work that it was sent on top of
             one._replace(flow=False) if isinstance(one, CanaryPassed) else one for one in answer
         )
+
+    async def _examine(self) -> Answer:
+        from serinus.runtime.transcribing import said_in  # noqa: PLC0415 - only who examines pays
+
+        examiner, traffic = self.watched.examiner, self.traffic
+        if examiner is None:
+            return await self._ask()
+        started, busy = traffic.started, traffic.in_flight > 0
+        evidence, said = await examine_handler(
+            self._answer,
+            self._exams[examiner.prompt],
+            self._board.clock,
+            said=said_in if self._said is None else self._said,
+            first_within=self.watched.target.rules.deadline,
+            rest_within=examiner.patience,
+        )
+        cost = sum(one.tokens for one in evidence if isinstance(one, CanaryPassed))
+        if said is None:
+            examiner.missed(tokens=cost)
+        else:
+            examiner.heard(said, alone=not (busy or traffic.in_flight or traffic.started > started))
+        return evidence
 
     def _look(self, now: float) -> tuple[Evidence, ...]:
         load = self.traffic.load(now, before=self.watched.target.standing.pending)

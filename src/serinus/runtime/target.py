@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from serinus.core.deadlines import Learned, Limits, tuned
 from serinus.core.evidence import CanaryFailed, CanaryPassed, Evidence, Registered
+from serinus.core.pacing import Exam
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Answer", "CanaryCount", "HealthCheckTarget", "Run"]
+__all__ = ["Answer", "CanaryCount", "Examines", "HealthCheckTarget", "Run"]
 
 Answer: TypeAlias = Iterable[Evidence]
 """What asking brought. One who found that there is no point in a canary now (users' work, a port
 that is closed) brings that instead, as Load or Loading, and no canary is counted."""
+
+
+class Examines(Protocol):
+    """Who examines a target's answers: an exam is a canary of more tokens, and proves as much."""
+
+    examine: Callable[[], Awaitable[Answer]]
+    """Puts the question. A first token that is late is a failed canary; nothing else is, however
+    the answer goes on, within `patience`."""
+
+    def wanted(self, rules: Rules) -> Exam:
+        """Say when an exam is wanted."""
+
+    @property
+    def patience(self) -> float:
+        """The seconds that an exam may take beyond a canary's deadline."""
 
 
 class Run:
@@ -65,6 +81,7 @@ class HealthCheckTarget:
         "configured",
         "counts",
         "due_at",
+        "examiner",
         "excuse",
         "gauge",
         "learned",
@@ -103,6 +120,7 @@ class HealthCheckTarget:
         self.excuse = excuse
         self.gauge: Callable[[CanaryPassed, Standing], None] | None = None
         """Told of each canary that passed, and of how the endpoint stood before it."""
+        self.examiner: Examines | None = None
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None

@@ -220,7 +220,8 @@ class Workings:
 
 def _memory(settings: Settings) -> Memory | None:
     budget = settings.canary_budget or settings.canary_token_budget
-    if settings.state_file is None or not (settings.adaptive or budget):
+    learns = settings.adaptive or settings.correctness_policy != "off"
+    if settings.state_file is None or not (learns or budget):
         return None
     # As with the recorder.
     from pathlib import Path  # noqa: PLC0415

@@ -42,6 +42,11 @@ def conflicts(settings: Declaration) -> Iterator[Conflict]:
                 f"{{0}} is {getattr(settings, field)}; accepted: 0 (no bound), or at least"
                 f" {LEAST_BUDGET} a day, as an endpoint must be asked now and then",
             )
+    if settings.correctness_prompts is not None and settings.correctness_reference is not None:
+        yield Conflict(
+            ("correctness_prompts", "correctness_reference"),
+            "{0} and {1} are both set; accepted: one of them, as a reference has its own prompts",
+        )
     if settings.loop_budget < settings.loop_stall:
         yield Conflict(
             ("loop_budget", "loop_stall"),

@@ -297,6 +297,51 @@ class Declaration:
         "How many members of a group must be ready: `all`, `any`, `majority`, a number of them, "
         "or a share such as `75%`.",
     )
+
+    # Wrong output
+
+    correctness_policy: Literal["off", "report", "degrade", "notready"] = setting(
+        "off",
+        Word("off", "report", "degrade", "notready"),
+        Group.CORRECTNESS,
+        "Whether greedy answers to fixed prompts are compared with what they were, and what becomes"
+        " of an endpoint whose answers are wrong: `report`, it is told; `degrade`, it is degraded;"
+        " `notready`, it is not ready.",
+    )
+    correctness_interval: float = setting(
+        300.0,
+        MOMENT,
+        Group.CORRECTNESS,
+        "How often such an answer is asked for, while nothing is suspected. Only an idle endpoint"
+        " is asked.",
+    )
+    correctness_tokens: int = setting(
+        24,
+        Whole(12, 512),
+        Group.CORRECTNESS,
+        "The tokens of such an answer.",
+    )
+    correctness_tolerance: float = setting(
+        0.25,
+        Fraction(0, 20),
+        Group.CORRECTNESS,
+        "By how much log-probabilities may be off in the mean, in nats, and how near two tokens are"
+        " whose order may change.",
+    )
+    correctness_prompts: str | None = setting(
+        None,
+        words.FILE,
+        Group.CORRECTNESS,
+        "A file with the prompts, one a line. Without it, three of its own.",
+    )
+    correctness_reference: str | None = setting(
+        None,
+        words.FILE,
+        Group.CORRECTNESS,
+        "A file with prompts and right answers, as `serinus reference` writes it; then nothing is"
+        " learned. Without it, the first answers of a healthy start are taken for right.",
+    )
+
     # Liveness
 
     live_mode: Literal["serinus", "dynamo"] = setting(

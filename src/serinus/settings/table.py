@@ -24,6 +24,7 @@ class Group(StrEnum):
     READINESS = "Readiness"
     CANARIES = "Canaries"
     LEARNING = "Deadlines that follow the machine"
+    CORRECTNESS = "Wrong output"
     LIVENESS = "Liveness"
     ENGINE = "The engine's own health"
     DRAINING = "Draining and pauses"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, CanaryUnknown
-from serinus.engines import Engine, Failure, Question
+from serinus.core.transcript import Transcript
+from serinus.engines import AnswerReader, Blame, Engine, Failure, Question
+from serinus.engines.capabilities import Transcribes, TranscriptReader
 from serinus.sidecar.client import EngineClient, Exchange
 from serinus.sidecar.contact import ContactError, Trouble
 from serinus.sidecar.credentials import Credentials
 from serinus.sidecar.ledger import Ledger
 from serinus.sidecar.scraper import Scraper
 
-__all__ = ["Asker", "Outcome", "outcome_of", "outcome_of_trouble"]
+__all__ = ["Asker", "Outcome", "Sitting", "Within", "outcome_of", "outcome_of_trouble"]
 
 Outcome = CanaryPassed | CanaryFailed | CanaryUnknown
 
@@ -29,6 +34,30 @@ _FAULTS = {
 }
 _UNAUTHORIZED = frozenset({401, 403})
 _REACHED_IT = frozenset({Trouble.DROPPED, Trouble.NO_HTTP, Trouble.UNTRUSTED})
+
+
+class Within(NamedTuple):
+    """The seconds that an exam has: until its first token, and from there to its end."""
+
+    first: float
+    rest: float
+
+
+class Sitting(NamedTuple):
+    """An exam that was answered.
+
+    `said` is None where the answer was given up after its first token, which proves the engine all
+    the same.
+    """
+
+    exchange: Exchange
+    said: Transcript | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the engine does not take questions of this kind."""
+        failure = self.exchange.answer.failure
+        return failure is not None and failure.blame is Blame.CANARY
 
 
 class Asker:
@@ -51,9 +80,11 @@ class Asker:
         self._way = 0
         """Which of the ways of asking the engine understands."""
 
+        self._greedy_way = 0
+
     def forget(self) -> None:
         """Begin again, with another engine."""
-        self._way = 0
+        self._way = self._greedy_way = 0
 
     async def ask(self, model: str, *, on_top: bool = False) -> Exchange:
         """Ask a model, in another way or with a new key if the engine does not take the first one.
@@ -73,10 +104,57 @@ class Asker:
             self._way = 0  # none of them: begin with the best again
         return exchange
 
-    async def _send(self, question: Question, *, on_top: bool) -> Exchange:
-        self._ledger = self._ledger.sent(self._clock(), on_top=on_top)
+    async def examine(
+        self, engine: Transcribes, model: str, prompt: str, *, tokens: int, within: Within
+    ) -> Sitting:
+        """Ask for a greedy answer to a prompt, in another way if the engine refuses the first one.
+
+        Raises ContactError, and TimeoutError if the first token is late.
+        """
+        ways = engine.greedy(model, prompt, tokens=tokens)
+        way = min(self._greedy_way, len(ways) - 1)
+        first = sitting = await self._sit(ways[way], engine.transcript_reader(), tokens, within)
+        while sitting.refused and way + 1 < len(ways):
+            way += 1
+            sitting = await self._sit(ways[way], engine.transcript_reader(), tokens, within)
+        self._greedy_way = 0 if sitting.refused else way
+        return first if sitting.refused else sitting  # the best way's refusal says most
+
+    async def _sit(
+        self, question: Question, reader: TranscriptReader, tokens: int, within: Within
+    ) -> Sitting:
+        loop, sent = asyncio.get_running_loop(), self._clock()
+        began: list[float] = []
+
+        def has_begun() -> None:
+            began.append(self._clock())
+            limit.reschedule(loop.time() + within.rest)
+
         try:
-            exchange = await self._client.ask(question, self._engine.answer_reader())
+            async with asyncio.timeout(within.first) as limit:
+                exchange = await self._send(
+                    question, on_top=False, reader=reader, tokens=tokens, began=has_begun
+                )
+        except TimeoutError:
+            if not reader.answer.tokens or not began:
+                raise
+            answer = replace(reader.answer, finished=True, failure=None)
+            return Sitting(Exchange(sent, began[0], self._clock(), answer), None)
+        return Sitting(exchange, reader.transcript)
+
+    async def _send(
+        self,
+        question: Question,
+        *,
+        on_top: bool,
+        reader: AnswerReader | None = None,
+        tokens: int = 1,
+        began: Callable[[], None] = lambda: None,
+    ) -> Exchange:
+        self._ledger = self._ledger.sent(self._clock(), on_top=on_top, tokens=tokens)
+        try:
+            reader = self._engine.answer_reader() if reader is None else reader
+            exchange = await self._client.ask(question, reader, began=began)
         except ContactError as error:
             if error.trouble in _REACHED_IT:
                 self._ledger = self._ledger.answered(self._clock())

@@ -111,8 +111,16 @@ class EngineClient:
         except TimeoutError as error:
             raise ContactError(Trouble.SILENT, f"no answer within {seconds:g} s") from error
 
-    async def ask(self, question: Question, reader: AnswerReader) -> Exchange:
+    async def ask(
+        self,
+        question: Question,
+        reader: AnswerReader,
+        *,
+        began: Callable[[], None] = lambda: None,
+    ) -> Exchange:
         """Put a question and read its answer to the end. Raises ContactError.
+
+        `began` is called when the first item has come.
 
         The caller keeps the deadline by cancelling: the connection is closed then, which is how
         an engine is told to give the request up.
@@ -129,6 +137,7 @@ class EngineClient:
                 reader.feed(data)
                 if first is None and reader.answer.items:
                     first = self._clock()
+                    began()
                 if reader.answer.finished:
                     break
                 if size > _MOST_ANSWER:

@@ -7,8 +7,8 @@ the ledger together with what we sent, and comes back as what it says of *users*
   less *ghosts*: canaries that we gave up, and that the engine may not have let go of. Ghosts are
   forgotten as soon as the engine reports less, or gets others' work done.
 - `progress`: more tokens, finished requests or steps than our own canaries can have brought. A
-  canary has one token to give; one that we gave up may give it late (seen on a slow engine, whose
-  late tokens would otherwise prove it over and over).
+  canary has one token to give (an exam has more); one that we gave up may give it late (seen on a
+  slow engine, whose late tokens would otherwise prove it over and over).
 
 A page on which a canary's token does not appear stands still (a broken exporter, a stale cache):
 it is not believed until it moves, and says nothing of users meanwhile.
@@ -31,7 +31,8 @@ SHOWS_WITHIN = 1.0
 SETTLES_WITHIN = 5.0
 """Seconds after which a canary that is over is no longer made allowance for."""
 STEPS = 4
-"""Steps that one canary may take: reading its prompt, its token, and an empty one after it."""
+"""Steps that a canary of one token may take: reading its prompt, its token, and an empty one after
+it. One of more tokens takes as many more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Flight:
     on_top: bool = False
     shown: bool = False
     """The counters have moved since it was sent."""
+    tokens: int = 1
+    """What it may bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class _Landed:
     at: float
     shown: bool
     on_top: bool
+    tokens: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ class Ledger:
     landed: tuple[_Landed, ...] = ()
     ghosts: int = 0
     late: int = 0
-    """Given-up canaries whose token may still come."""
+    """Given-up canaries whose tokens may still come."""
+    late_tokens: int = 1
+    """The most that one of them may bring."""
     missing_since: float | None = None
     """Since when the token of a canary that passed is not on the page."""
     believed: bool = True
@@ -83,9 +89,9 @@ class Ledger:
 
     # --- what we do --------------------------------------------------------------------------
 
-    def sent(self, at: float, *, on_top: bool = False) -> Ledger:
+    def sent(self, at: float, *, on_top: bool = False, tokens: int = 1) -> Ledger:
         """Take down that a canary is sent."""
-        return replace(self, flight=Flight(at, on_top))
+        return replace(self, flight=Flight(at, on_top, tokens=tokens))
 
     def passed(self, at: float) -> Ledger:
         """Take down that the canary in flight brought its token."""
@@ -98,7 +104,8 @@ class Ledger:
         """Take down that the canary in flight was answered, with or without a token."""
         if self.flight is None:
             return self
-        landed = (*self.landed, _Landed(at, self.flight.shown, self.flight.on_top))
+        flight = self.flight
+        landed = (*self.landed, _Landed(at, flight.shown, flight.on_top, flight.tokens))
         return replace(self, flight=None, landed=landed[-GHOSTS:])
 
     def given_up(self) -> Ledger:
@@ -106,8 +113,13 @@ class Ledger:
         if self.flight is None:
             return self
         ghosts = self.ghosts + (not self.flight.on_top)
+        tokens = max(self.flight.tokens, self.late_tokens if self.late else 1)
         return replace(
-            self, flight=None, ghosts=min(ghosts, GHOSTS), late=min(self.late + 1, GHOSTS)
+            self,
+            flight=None,
+            ghosts=min(ghosts, GHOSTS),
+            late=min(self.late + 1, GHOSTS),
+            late_tokens=tokens,
         )
 
     def never_arrived(self) -> Ledger:
@@ -129,17 +141,21 @@ class Ledger:
             fresh = replace(self.anew(), base=now)
             ledger, seen = self._counted(fresh, now, at, progress=False)
             return ledger, replace(seen, anew=True)
-        ours = (self.flight is not None) + len(self.landed) + self.late
-        if self._beyond(moves, ours):
+        if self._beyond(moves):
             return self._counted(self._moved_by_users(now, began), now, at, progress=True)
         if any(moves.values()):
             return self._counted(self._moved_by_us(now, moves, began), now, at, progress=False)
         return self._counted(self._stood_still(now, began), now, at, progress=False)
 
-    @staticmethod
-    def _beyond(moves: dict[str, float], ours: int) -> bool:
-        tokens, finished, steps = moves["tokens"], moves["finished"], moves["steps"]
-        return tokens > ours or finished > ours or steps > ours * STEPS
+    def _beyond(self, moves: dict[str, float]) -> bool:
+        sizes = [one.tokens for one in (self.flight, *self.landed) if one is not None]
+        sizes += [self.late_tokens] * self.late
+        ours, made = len(sizes), sum(sizes)
+        return (
+            moves["tokens"] > made
+            or moves["finished"] > ours
+            or moves["steps"] > made + ours * (STEPS - 1)
+        )
 
     def _moved_by_users(self, now: Counters, began: float) -> Ledger:
         landed = tuple(one for one in self._shown().landed if one.at >= began)
@@ -148,8 +164,13 @@ class Ledger:
     def _moved_by_us(self, now: Counters, moves: dict[str, float], began: float) -> Ledger:
         shown = self._shown()
         settled = [one for one in shown.landed if one.at < began]
-        spent = max(moves["tokens"], moves["finished"], moves["steps"] / STEPS)
-        excess = spent - len(settled) - (self.flight is not None)
+        sizes = [one.tokens for one in (self.flight, *settled) if one is not None]
+        size = self.late_tokens
+        excess = max(
+            (moves["tokens"] - sum(sizes)) / size,
+            moves["finished"] - len(sizes),
+            (moves["steps"] - sum(sizes) - len(sizes) * (STEPS - 1)) / (size + STEPS - 1),
+        )
         late = max(self.late - max(math.ceil(excess), 0), 0)
         landed = tuple(one for one in shown.landed if one.at >= began)
         return replace(shown, base=now, landed=landed, late=late)

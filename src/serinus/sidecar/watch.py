@@ -26,14 +26,17 @@ from serinus.core.evidence import (
     Phase,
     Progress,
     Registered,
+    Spent,
     Witness,
 )
+from serinus.engines.capabilities import Transcribes
 from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
 from serinus.runtime.agenda import SLACK
 from serinus.runtime.board import Board, Watched
+from serinus.runtime.examiner import Examiner
 from serinus.runtime.target import Answer
-from serinus.sidecar.asker import Asker, outcome_of_trouble
+from serinus.sidecar.asker import Asker, Within, outcome_of_trouble
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
@@ -127,6 +130,9 @@ class EngineWatch:
         )
         self._watched = watched
         self._judged = watched.target
+        self._examiner: Examiner | None = None
+        if isinstance(target.engine, Transcribes):
+            self._examiner = board.examine(watched, self.examine)
         self._another = another
         self._sleep = SleepWatch(target.engine, client, self._judged, tell=self._tell, clock=clock)
         self._doubts = Doubts(
@@ -270,23 +276,32 @@ class EngineWatch:
     async def ask(self) -> Answer:
         """Ask for one token, unless a look shows that there is no point in it."""
         async with self._asking:
-            if not self.presence.askable() or self.presence.life.closed:
-                await self.presence.knock()
+            return await self._looked_first() or await self._put_question()
+
+    async def examine(self) -> Answer:
+        """Ask for the answer to a fixed prompt, unless there is no point in it."""
+        async with self._asking:
+            pointless = await self._looked_first()
+            if pointless and self._examiner is not None:
+                self._examiner.put_off(self._judged.rules.retry)
+            return pointless or await self._put_exam()
+
+    async def _looked_first(self) -> Answer:
+        """Say why there is no point in a question now; nothing if there is."""
+        if not self.presence.askable() or self.presence.life.closed:
+            await self.presence.knock()
+        if not self.presence.askable() or self.presence.life.closed:
+            return self._not_yet()
+        if self.presence.life.stage is not Stage.DEAD and self.scraper.has_page():
+            seen = await self._scrape(self._judged.rules.deadline * _LOOK_SHARE)
+            users = seen is not None and (seen.pending or seen.progress)
+            if seen is not None and users and not self._in_doubt():
+                return (self._load(self._clock(), seen.pending),)
             if not self.presence.askable() or self.presence.life.closed:
                 return self._not_yet()
-            if self.presence.life.stage is not Stage.DEAD and self.scraper.has_page():
-                seen = await self._scrape(self._judged.rules.deadline * _LOOK_SHARE)
-                users = seen is not None and (seen.pending or seen.progress)
-                if seen is not None and users and not self._in_doubt():
-                    return (self._load(self._clock(), seen.pending),)
-                if not self.presence.askable() or self.presence.life.closed:
-                    return self._not_yet()
-            if (
-                self._judged.standing.asleep is not None
-                and self.presence.life.stage is not Stage.DEAD
-            ):
-                return (self._judged.standing.asleep,)
-            return await self._put_question()
+        if self._judged.standing.asleep is not None and self.presence.life.stage is not Stage.DEAD:
+            return (self._judged.standing.asleep,)
+        return ()
 
     def _in_doubt(self) -> bool:
         """Whether users' work has stood still for so long that it is asked about, on top of it."""
@@ -316,10 +331,7 @@ class EngineWatch:
             if unknown_model(exchange) and (other := await self._another_model(model)):
                 exchange = await self._asker.ask(other, on_top=on_top)
         except ContactError as error:
-            await self.presence.lost(error)
-            if not self.presence.askable():
-                return self._not_yet()
-            return (outcome_of_trouble(error, sent=sent, at=self._clock()),)
+            return await self._lost(error, sent)
         finally:
             late.cancel()
         failure = exchange.answer.failure
@@ -327,6 +339,63 @@ class EngineWatch:
             self._another()
         answer = self._weighing.answer(exchange)
         return answer if not on_top else tuple(map(self._beside_work, answer))
+
+    async def _put_exam(self) -> Answer:
+        model, examiner, engine = self.presence.model, self._examiner, self.target.engine
+        if model is None or examiner is None or not isinstance(engine, Transcribes):
+            return await self._put_question()
+        self._board.identify(self._watched, f"{engine.name}, {model}")
+        deadline, sent = self._judged.rules.deadline, self._clock()
+        within = Within(deadline, examiner.patience)
+        late = asyncio.get_running_loop().call_later(deadline / 2, self._keeps_silent)
+        try:
+            sitting = await self._asker.examine(
+                engine, model, examiner.prompt, tokens=examiner.size, within=within
+            )
+        except TimeoutError:
+            examiner.missed(tokens=examiner.size)
+            at = self._clock()
+            cost = Spent(at, canaries=0, tokens=examiner.size - 1)
+            return cost, CanaryFailed(at, sent, CanaryFault.TIMEOUT)
+        except ContactError as error:
+            examiner.missed()
+            return await self._lost(error, sent)
+        finally:
+            late.cancel()
+        exchange, said = sitting
+        failure = exchange.answer.failure
+        if failure is not None and failure.fault is not CanaryFault.EMPTY:
+            if sitting.refused:
+                examiner.refused(failure.detail)
+            else:
+                examiner.missed()
+            return await self._put_question()  # an exam alone accuses nobody
+        alone = await self._was_alone()
+        if said is None:
+            examiner.missed(tokens=exchange.answer.tokens)
+        else:
+            examiner.heard(said, alone=alone)
+        # Its time is that of one token, as deadlines are learned from it.
+        return tuple(
+            one._replace(total=one.first_item) if isinstance(one, CanaryPassed) else one
+            for one in self._weighing.answer(exchange)
+        )
+
+    async def _was_alone(self) -> bool | None:
+        """Whether no work of users kept the answer company that has just come."""
+        if not self.scraper.has_page():
+            return None
+        seen = await self._scrape(self._judged.rules.deadline)
+        if seen is None or seen.pending is None:
+            return None
+        return not (seen.pending or seen.progress)
+
+    async def _lost(self, error: ContactError, sent: float) -> Answer:
+        """Say what it means that a question got no whole answer."""
+        await self.presence.lost(error)
+        if not self.presence.askable():
+            return self._not_yet()
+        return (outcome_of_trouble(error, sent=sent, at=self._clock()),)
 
     def _beside_work(self, outcome: Evidence) -> Evidence:
         """An answer beside users' work says nothing of it, unless no counter could show more."""
