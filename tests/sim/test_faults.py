@@ -65,8 +65,10 @@ def test_a_fault_is_written_as_name_value_start_and_duration(text: str, plan: Pl
         ("saturate=1.5", "fault 'saturate': the depth of the queue is a whole number, not 1.5"),
         (
             "hang=3",
-            "fault 'hang' takes no value, and was given 3;"
-            " those that take one: slow, saturate, drift, noise",
+            (
+                "fault 'hang' takes no value, and was given 3;"
+                " those that take one: slow, saturate, drift, noise"
+            ),
         ),
     ],
 )
