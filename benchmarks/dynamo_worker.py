@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import uvloop  # type: ignore[import-not-found]  # only Dynamo's environment has these
+import uvloop
 from dynamo.runtime import DistributedRuntime  # type: ignore[import-not-found]
 from handlers import Behaviour, Request
 from worker import work

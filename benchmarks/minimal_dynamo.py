@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import uvloop  # type: ignore[import-not-found]  # only Dynamo's environment has these
+import uvloop
 from dynamo.runtime import DistributedRuntime, dynamo_worker  # type: ignore[import-not-found]
 
 

@@ -34,6 +34,7 @@ class Verb(NamedTuple):
 VERBS = (
     Verb("run", "serinus.cli.run", "Watch an engine with faults to try, and see what happens."),
     Verb("sidecar", "serinus.cli.sidecar", "Watch engines that are served by somebody else."),
+    Verb("frontend", "serinus.cli.frontend", "Show one view of a whole fleet, over HTTP."),
     Verb("check", "serinus.cli.check", "Say by the exit code whether a worker is ready or live."),
     Verb("lease", "serinus.cli.lease", "Announce a planned pause: take, renew, release, list."),
     Verb("config", "serinus.cli.config", "Show, check and explain the settings."),

@@ -14,12 +14,15 @@ from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus
 from serinus.errors import DiscoveryError, SettingsError, excerpt
 
-__all__ = ["INSTANCES", "MODELS", "decode", "encode", "key_of", "owner_of"]
+__all__ = ["INSTANCES", "MODELS", "WITHDRAWN", "decode", "encode", "key_of", "owner_of", "read"]
 
 INSTANCES = "v1/instances/"
 """Where instances of endpoints are announced."""
 MODELS = "v1/mdc/"
 """Where the reference's workers announce their model cards."""
+WITHDRAWN = "v1/withdrawn/"
+"""Where instances are that are not ready, and so have left `INSTANCES`, which routers read: the
+same records under the same names. The reference does not look here."""
 _OWN = "serinus"
 _LARGEST_ID = 2**64 - 1
 
@@ -61,8 +64,17 @@ def decode(key: str, value: bytes) -> Instance:
 
     Raises DiscoveryError that names the key and what is wrong with it.
     """
+    return read(key, value)[0]
+
+
+def read(key: str, value: bytes) -> tuple[Instance, dict[str, Any]]:
+    """Read the record of an instance; return the whole record, too, as it was written.
+
+    Raises DiscoveryError, as `decode` does.
+    """
     try:
-        return _read(_object(json.loads(value)))
+        record = _object(json.loads(value))
+        return _read(record), record
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         told = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DiscoveryError(f"record {excerpt(key)!r}: {excerpt(told)}") from error

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from serinus.settings.declaration import Declaration
 
-__all__ = ["METRICS_PATH", "Conflict", "conflicts"]
+__all__ = ["FRONTEND_PATHS", "METRICS_PATH", "MODELS_PATH", "Conflict", "conflicts"]
 
 METRICS_PATH = "/metrics"
+MODELS_PATH = "/v1/models"
+FRONTEND_PATHS = frozenset({METRICS_PATH, MODELS_PATH, "/events", "/capacity", "/dashboard"})
+"""Where a frontend answers something else."""
 LEAST_BUDGET = 100
 """As `core.budget.LEAST`, which settings must not import the judge for."""
 
@@ -29,6 +32,7 @@ class Conflict(NamedTuple):
 def conflicts(settings: Declaration) -> Iterator[Conflict]:
     """Every two values that do not go together."""
     yield from _paths(settings)
+    yield from _frontend(settings)
     yield from _secrets(settings)
     if settings.system_socket is not None and settings.system_port >= 0:
         yield Conflict(
@@ -65,6 +69,28 @@ def _paths(settings: Declaration) -> Iterator[Conflict]:
     for field, path in (("system_health_path", health), ("system_live_path", live)):
         if path == METRICS_PATH:
             yield Conflict((field,), f"{{0}} is {path}, where the metrics are; accepted: another")
+
+
+def _frontend(settings: Declaration) -> Iterator[Conflict]:
+    health, live = settings.http_health_path, settings.http_live_path
+    if health == live:
+        yield Conflict(
+            ("http_health_path", "http_live_path"),
+            f"{{0}} and {{1}} are both {_literal(health)}; accepted: two different paths",
+        )
+    for field in ("http_health_path", "http_live_path"):
+        path = getattr(settings, field)
+        if path in FRONTEND_PATHS or path.startswith(f"{MODELS_PATH}/"):
+            yield Conflict(
+                (field,), f"{{0}} is {_literal(path)}, where something else is; accepted: another"
+            )
+    if settings.fleet_minimum_share < settings.fleet_panic_threshold:
+        yield Conflict(
+            ("fleet_minimum_share", "fleet_panic_threshold"),
+            f"{{0}} ({settings.fleet_minimum_share:g}) is less than {{1}}"
+            f" ({settings.fleet_panic_threshold:g}); accepted: at least as much, as an endpoint is"
+            " short before it is in panic",
+        )
 
 
 def _secrets(settings: Declaration) -> Iterator[Conflict]:

@@ -555,6 +555,108 @@ class Declaration:
         "it there are none.",
     )
 
+    # The frontend
+
+    http_port: int = setting(
+        8000,
+        Whole(0, 65535),
+        Group.FRONTEND,
+        "The port of the frontend. 0: a free one.",
+        env=("DYN_HTTP_PORT",),
+    )
+    http_host: str = setting(
+        "0.0.0.0",
+        words.HOST,
+        Group.FRONTEND,
+        "The address that it listens on.",
+        env=("DYN_HTTP_HOST",),
+    )
+    http_health_path: str = setting(
+        "/health",
+        words.URL_PATH,
+        Group.FRONTEND,
+        "The path that answers the fleet's health.",
+        env=("DYN_HTTP_SVC_HEALTH_PATH",),
+    )
+    http_live_path: str = setting(
+        "/live",
+        words.URL_PATH,
+        Group.FRONTEND,
+        "The path that answers whether the frontend runs.",
+        env=("DYN_HTTP_SVC_LIVE_PATH",),
+    )
+    http_drain_timeout: float = setting(
+        30.0,
+        SPAN,
+        Group.FRONTEND,
+        "The time that requests in flight have to finish when the frontend ends.",
+        env=("DYN_HTTP_GRACEFUL_SHUTDOWN_TIMEOUT_SECS",),
+    )
+    frontend_requires: tuple[str, ...] = setting(
+        (),
+        Names(),
+        Group.FRONTEND,
+        "What the frontend needs to be ready itself: models that must all be ready, or `*` for at "
+        "least one instance that may serve. Nothing: it is ready with an empty list, as the "
+        "reference is.",
+    )
+    frontend_streams: int = setting(
+        1000,
+        Whole(0, 65536),
+        Group.FRONTEND,
+        "The most readers of `/events` at once.",
+    )
+    fleet_minimum_share: float = setting(
+        0.75,
+        Fraction(0, 1),
+        Group.FRONTEND,
+        "The share of an endpoint's instances below which it is reported as short.",
+    )
+    fleet_panic_threshold: float = setting(
+        0.5,
+        Fraction(0, 1),
+        Group.FRONTEND,
+        "The share below which nobody is left out any more for what is seen from outside.",
+    )
+    fleet_stale_after: float = setting(
+        3.0,
+        SPAN,
+        Group.FRONTEND,
+        "How long discovery may be away before the view is called stale.",
+    )
+    fleet_stale_policy: Literal["report", "notready"] = setting(
+        "report",
+        Word("report", "notready"),
+        Group.FRONTEND,
+        "What becomes of a frontend whose view is stale: `report`, it serves what it last knew and "
+        "says how old that is; `notready`, it is not ready.",
+    )
+    outside_interval: float = setting(
+        10.0,
+        SPAN,
+        Group.FRONTEND,
+        "How often each instance is probed from outside, by one frontend for all. 0: never.",
+    )
+    outside_timeout: float = setting(
+        3.0,
+        MOMENT,
+        Group.FRONTEND,
+        "The time that such a probe has.",
+    )
+    outside_rate: float = setting(
+        100.0,
+        Fraction(0.1, 10000),
+        Group.FRONTEND,
+        "The most such probes a second; in a fleet too large for it they come less often.",
+    )
+    outside_policy: Literal["report", "eject"] = setting(
+        "eject",
+        Word("report", "eject"),
+        Group.FRONTEND,
+        "What becomes of an instance that is ready in its own eyes and unreachable for others: "
+        "`report`, it is shown; `eject`, it does not count as usable either.",
+    )
+
     # Recording
 
     record: str | None = setting(

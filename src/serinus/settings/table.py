@@ -34,6 +34,7 @@ class Group(StrEnum):
     ASGI = "Inside an ASGI app"
     RECORDING = "Recording"
     DISCOVERY = "Discovery"
+    FRONTEND = "The frontend"
 
 
 class Setting(NamedTuple):

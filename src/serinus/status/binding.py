@@ -196,7 +196,8 @@ def _explained(error: OSError, config: StatusConfig) -> Exception:
 def _place(config: StatusConfig) -> str:
     if config.socket_path is not None:
         return f"system_socket: {config.socket_path!r}"
-    return f"system_port: {config.port} on system_host {config.host!r}"
+    port, host = config.names
+    return f"{port}: {config.port} on {host} {config.host!r}"
 
 
 def _alternative(config: StatusConfig) -> str:

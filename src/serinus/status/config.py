@@ -20,6 +20,8 @@ class StatusConfig:
 
     host: str = "0.0.0.0"
     port: int = 0
+    names: tuple[str, str] = ("system_port", "system_host")
+    """What the port and the host are called in messages."""
     socket_path: str | None = None
     health_path: str = "/health"
     live_path: str = "/live"

@@ -1,0 +1,93 @@
+"""The HTTP server under the frontend: uvicorn, with our socket, our signals and a bound on silence.
+
+The one door by which it enters. Raises MissingExtraError without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from serinus.errors import MissingExtraError
+from serinus.frontend.app import App
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError as failure:
+    raise MissingExtraError(what="The frontend", extra="frontend") from failure
+
+__all__ = ["Server"]
+
+_SILENCE = 10.0
+"""Seconds that a request's line and headers have to arrive after a connection is made."""
+_KEEP_ALIVE = 75
+_CONNECTIONS = 10_000
+
+
+class _Protocol(HttpToolsProtocol):
+    """Leaves a connection that asks nothing; uvicorn itself waits for ever for the first word."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._first_word = self.loop.call_later(_SILENCE, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._first_word.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        asked: object = self.cycle  # uvicorn declares it as always there
+        if asked is None:
+            self.transport.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the frontend."""
+        yield
+
+
+class Server:
+    """Serves an application on a listening socket, which it closes."""
+
+    def __init__(self, app: App, listener: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=2,
+            limit_concurrency=_CONNECTIONS,
+        )
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        self._server = _Uvicorn(config)
+        self._listener = listener
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve; return when it does."""
+        self._task = asyncio.create_task(
+            self._server.serve(sockets=[self._listener]), name="http server"
+        )
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Close the port, and what is still open after a moment."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task

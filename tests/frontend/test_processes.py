@@ -1,0 +1,213 @@
+"""Frontends and workers as processes, killed for real, over files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.cli.programs import PATIENCE, Program, program, until
+
+pytestmark = pytest.mark.end_to_end
+
+LEASE = 3.0
+DYNAMO = Path(os.environ.get("DYNAMO_DIR", "~/.cache/serinus/dynamo")).expanduser()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Mapping[str, str]:
+    """The settings of a fleet in files of its own."""
+    return {
+        "DYN_DISCOVERY_BACKEND": "file",
+        "DYN_FILE_KV": str(tmp_path),
+        "SERINUS_DISCOVERY_LEASE": str(LEASE),
+        "SERINUS_OUTSIDE_INTERVAL": "0.5",
+        "SERINUS_OUTSIDE_TIMEOUT": "0.5",
+        "DYN_HTTP_PORT": "0",
+        "SERINUS_HTTP_HOST": "127.0.0.1",
+        "DYN_HTTP_HOST": "127.0.0.1",
+    }
+
+
+@contextmanager
+def frontend(env: Mapping[str, str]) -> Iterator[tuple[Program, str]]:
+    """A frontend, and where it answers."""
+    with program("frontend", env=env) as it:
+        yield it, it.says(r"on (http://\S+)")
+
+
+@contextmanager
+def worker(env: Mapping[str, str], number: int, *facts: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker that is announced."""
+    script = Path(__file__).with_name("worker.py")
+    process = subprocess.Popen(
+        [sys.executable, script, "demo.backend.generate", str(number), *facts],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready")
+        yield process
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def get(address: str, path: str = "/health") -> tuple[int, Any]:
+    """The status and the body of a request."""
+    try:
+        with urlopen(address + path, timeout=PATIENCE) as reply:
+            return reply.status, json.load(reply)
+    except HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.load(refusal)
+
+
+def listed(address: str) -> set[int]:
+    """The ids that are listed."""
+    return {one["instance_id"] for one in get(address)[1].get("instances", ())}
+
+
+def details(address: str) -> dict[str, Any]:
+    """What only this machine may see."""
+    told: dict[str, Any] = get(address, "/health?verbose")[1]["details"]
+    return told
+
+
+def has_leader(address: str) -> bool:
+    """Whether somebody probes from outside."""
+    return details(address)["outside"]["leader"] is not None
+
+
+def test_a_worker_that_is_killed_is_gone_within_its_lease(fleet: Mapping[str, str]) -> None:
+    """By kill -9: nobody took it back, and its lease of 3 s ran out."""
+    with frontend(fleet) as (_, address), worker(fleet, 1), worker(fleet, 2) as dying:
+        until(lambda: listed(address) == {1, 2}, what=lambda: str(get(address)))
+        dying.kill()
+        killed = time.monotonic()
+        until(lambda: listed(address) == {1}, what=lambda: str(get(address)))
+        took = time.monotonic() - killed
+        print(f"gone {took:.2f} s after kill -9, with a lease of {LEASE:g} s")
+        assert took <= LEASE + 1.5
+
+
+def test_a_worker_that_is_frozen_is_ready_in_its_own_eyes_and_unreachable(
+    fleet: Mapping[str, str],
+) -> None:
+    """Until its lease runs out its record says that it is ready: only asking tells."""
+    with frontend(fleet) as (_, address), ExitStack() as stack:
+        workers = [stack.enter_context(worker(fleet, number)) for number in (1, 2, 3)]
+        until(lambda: listed(address) == {1, 2, 3}, what=lambda: str(get(address)))
+        frozen = workers[1]
+        frozen.send_signal(signal.SIGSTOP)
+        try:
+            until(
+                lambda: details(address)["totals"]["unreachable"] == 1,
+                what=lambda: str(details(address)),
+            )
+            found = details(address)["unreachable"][0]
+            assert found["instance"] == "demo/backend/generate/2"
+            assert found["reason"] == "no answer in 0.5 s"
+            pool = details(address)["endpoints"][0]
+            assert (pool["total"], pool["usable"]) == (3, 2)
+        finally:
+            frozen.send_signal(signal.SIGCONT)
+        until(
+            lambda: details(address)["totals"]["unreachable"] == 0,
+            what=lambda: str(details(address)),
+        )
+
+
+def test_when_the_prober_is_killed_another_frontend_goes_on_within_the_lease(
+    fleet: Mapping[str, str],
+) -> None:
+    """By kill -9, and within the lease and a second."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(frontend(fleet)) for _ in range(2)]
+        for number in (1, 2):
+            stack.enter_context(worker(fleet, number))
+        for _, address in started:
+            until(partial(has_leader, address), what=lambda: "a prober")
+        name = details(started[0][1])["outside"]["leader"]
+        assert details(started[1][1])["outside"]["leader"] == name
+        pid = name.split("-")[-2]
+        first = next(it for it, _ in started if str(it.process.pid) == pid)
+        address = next(address for it, address in started if it is not first)
+        first.end(signal.SIGKILL)
+        killed = time.monotonic()
+        until(
+            lambda: (
+                details(address)["outside"]["leader"] not in (None, name)
+                and (details(address)["outside"]["account"] or {}).get("by") != name
+            ),
+            what=lambda: str(details(address)["outside"]),
+        )
+        took = time.monotonic() - killed
+        print(f"another frontend probed {took:.2f} s after kill -9, with a lease of {LEASE:g} s")
+        assert took <= LEASE + 1.0
+
+
+def test_sigterm_drains(fleet: Mapping[str, str]) -> None:
+    """503 at once, live until the end, and an exit code of 0."""
+    env = {**fleet, "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "2"}
+    with frontend(env) as (it, address):
+        until(lambda: get(address)[0] == 200, what=lambda: str(get(address)))
+        it.process.send_signal(signal.SIGTERM)
+        until(lambda: get(address)[0] == 503, what=lambda: str(get(address)))
+        assert get(address)[1]["stage"] == "draining"
+        assert get(address, "/live")[0] == 200
+        assert it.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.skipif(
+    not (DYNAMO / "complete").exists(), reason="needs scripts/dynamo/install.sh, as make bench runs"
+)
+def test_a_worker_of_dynamo_is_listed_and_gone_after_its_death(
+    fleet: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Its own record is shown; its model needs what its card says; it leaves by its lease."""
+    script = Path(__file__).with_name("dynamo_worker.py")
+    with frontend(fleet) as (_, address):
+        process = subprocess.Popen(
+            [DYNAMO / "bin" / "python", script, tmp_path],
+            env={**os.environ, **fleet},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: bool(listed(address)), what=lambda: str(get(address)))
+            _, told = get(address)
+            assert told["endpoints"] == ["dyn://demo.backend.generate"]
+            (one,) = told["instances"]
+            assert one["transport"]["tcp"].endswith("/demo/backend/generate")
+            assert {"component", "endpoint", "namespace", "instance_id"} < one.keys()
+            assert one["request_plane_codec"] == "msgpack"
+            until(
+                lambda: get(address, "/v1/models/tiny/ready")[0] == 503,
+                what=lambda: str(get(address, "/v1/models/tiny/ready")),
+            )
+            _, told = get(address, "/v1/models/tiny/ready")
+            assert told["namespaces"]["demo"]["missing_worker_types"] == ["prefill"]
+            process.kill()
+            killed = time.monotonic()
+            until(lambda: not listed(address), what=lambda: str(get(address)))
+            print(f"gone {time.monotonic() - killed:.1f} s after kill -9 of Dynamo's worker")
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
