@@ -11,6 +11,7 @@ __all__ = [
     "EngineError",
     "LifecycleError",
     "MissingExtraError",
+    "RequestError",
     "SerinusError",
     "SettingsError",
     "StatusError",
@@ -41,6 +42,18 @@ class EngineError(SerinusError):
 
 class DiscoveryError(SerinusError):
     """The discovery backend failed us: the message has its address; the cause is chained."""
+
+
+class RequestError(SerinusError):
+    """A request that was sent to an instance failed, whose `fault` the request plane names.
+
+    `started`: some of the answer had come before, so that it was not asked for elsewhere.
+    """
+
+    def __init__(self, message: str, *, fault: str, started: bool = False) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.started = started
 
 
 class StatusError(SerinusError):

@@ -69,6 +69,7 @@ def test_the_whole_report_in_json() -> None:
         "holds",
         "leases",
         "lease_file",
+        "fleet",
         "self",
         "history",
         "history_forgotten",

@@ -89,6 +89,20 @@ GOOD: dict[str, tuple[str, object]] = {
     "outside_timeout": ("1s", 1.0),
     "outside_rate": ("10", 10.0),
     "outside_policy": ("report", "report"),
+    "instance_id": ("18446744073709551615", 2**64 - 1),
+    "advertised_host": ("10.0.0.7", "10.0.0.7"),
+    "worker_type": ("Prefill", "prefill"),
+    "withdraw_not_ready": ("no", False),
+    "request_plane": ("BOTH", "both"),
+    "tcp_rpc_port": ("4000", 4000),
+    "http_rpc_port": ("4001", 4001),
+    "rpc_host": ("127.0.0.1", "127.0.0.1"),
+    "rpc_concurrency": ("8", 8),
+    "rpc_queue": ("0", 0),
+    "rpc_request_bytes": ("65536", 65536),
+    "overload_status_code": ("503", 503),
+    "restart_budget": ("10 %", "10%"),
+    "restart_wait": ("5m", 300.0),
     "status_token_file": (str(Path(__file__).parent / "secret.txt"),) * 2,
     "history_size": ("0", 0),
     "api_key": ("sk-12345", "sk-12345"),
@@ -105,6 +119,7 @@ GOOD: dict[str, tuple[str, object]] = {
 }
 
 PORT = "a whole number up to 65535: 0 = a free port, negative = off"
+RPC_PORT = "a whole number up to 65535: 0 or negative = a free port"
 HOST = "a host name or address to listen on, such as 0.0.0.0, :: or 127.0.0.1"
 URL_PATH = "a path that starts with '/', without spaces or any of ? # % \\ \""
 MOMENT = "seconds from 0.001 to 1000000000, such as 10, 0.5, 500ms, 2s, 1m"
@@ -227,4 +242,24 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "outside_timeout": (MOMENT, NO_MOMENT),
     "outside_rate": ("a number from 0.1 to 10000", ["0", "10001", "x"]),
     "outside_policy": ("report or eject", ["drop", "1"]),
+    "instance_id": (
+        "a whole number from 0 to 18446744073709551615",
+        ["-1", "18446744073709551616", "0x1f"],
+    ),
+    "advertised_host": (HOST, ["http://a", "a b"]),
+    "worker_type": ("aggregated, prefill, decode or encode", ["both", ""]),
+    "withdraw_not_ready": (TRUTH, NO_TRUTH),
+    "request_plane": ("off, tcp, http or both", ["nats", "all"]),
+    "tcp_rpc_port": (RPC_PORT, ["65536", "x"]),
+    "http_rpc_port": (RPC_PORT, ["65536", "x"]),
+    "rpc_host": (HOST, ["a/b"]),
+    "rpc_concurrency": ("a whole number from 1 to 1000000", ["0", "many"]),
+    "rpc_queue": ("a whole number from 0 to 1000000", ["-1"]),
+    "rpc_request_bytes": ("a whole number from 1024 to 4294967295", ["1023", "32M"]),
+    "overload_status_code": ("a whole number from 400 to 599", ["200", "600"]),
+    "restart_budget": (
+        "a number of instances such as 1, or a share of them such as 25%",
+        ["-1", "101%", "a quarter", "%", "0.5"],
+    ),
+    "restart_wait": (MOMENT, NO_MOMENT),
 }

@@ -68,6 +68,8 @@ class Report(NamedTuple):
     """Their members are among the endpoints."""
     lease_file: str | None = None
     """Where leases can be written, for who takes one from outside."""
+    fleet: Mapping[str, Json] = MappingProxyType({})
+    """What is known of discovery, the request plane and turns to restart; empty where it is off."""
 
 
 MOST = 256
@@ -116,6 +118,7 @@ def as_json(report: Report, *, wall: Callable[[float], str], most: int = MOST) -
             for lease in report.leases
         ],
         "lease_file": report.lease_file,
+        "fleet": dict(report.fleet),
         "self": _own(report.own, report.at, wall),
         "history": [
             {

@@ -105,3 +105,5 @@ class LiveReason(StrEnum):
     ENGINE_DIED = "engine_died"
     HANG = "hang"
     NOT_READY = "not_ready"
+    WAITING = "waiting"
+    """A restart would help, and other instances have their turn (`core/governor.py`)."""

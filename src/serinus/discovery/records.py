@@ -14,7 +14,18 @@ from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus
 from serinus.errors import DiscoveryError, SettingsError, excerpt
 
-__all__ = ["INSTANCES", "MODELS", "WITHDRAWN", "decode", "encode", "key_of", "owner_of", "read"]
+__all__ = [
+    "INSTANCES",
+    "MODELS",
+    "RESTARTS",
+    "WITHDRAWN",
+    "decode",
+    "encode",
+    "key_of",
+    "owner_of",
+    "read",
+    "withdrawn_key_of",
+]
 
 INSTANCES = "v1/instances/"
 """Where instances of endpoints are announced."""
@@ -23,6 +34,8 @@ MODELS = "v1/mdc/"
 WITHDRAWN = "v1/withdrawn/"
 """Where instances are that are not ready, and so have left `INSTANCES`, which routers read: the
 same records under the same names. The reference does not look here."""
+RESTARTS = "v1/restarts/"
+"""Where instances that wish to be restarted take turns: `runtime/restarts.py`."""
 _OWN = "serinus"
 _LARGEST_ID = 2**64 - 1
 
@@ -35,6 +48,11 @@ def key_of(instance: Instance) -> str:
     'v1/instances/demo/backend/generate/1f'
     """
     return INSTANCES + instance.name
+
+
+def withdrawn_key_of(instance: Instance) -> str:
+    """Return where an instance is announced while it is withdrawn."""
+    return WITHDRAWN + instance.name
 
 
 def encode(instance: Instance) -> bytes:
@@ -53,7 +71,7 @@ def encode(instance: Instance) -> bytes:
         own |= {"status": str(instance.status), "reason": instance.reason}
     own |= {name: said for name in ("since", "owner") if (said := getattr(instance, name))}
     if "tcp" in instance.transport:
-        record["request_plane_codec"] = "msgpack"
+        record["request_plane_codec"] = "json"
     if own:
         record[_OWN] = own
     return json.dumps(record, separators=(",", ":")).encode()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
 from serinus.core.budget import Spending
@@ -140,6 +140,10 @@ class Board:
         )
         self.outage: Callable[[], Outage | None] = lambda: None
         """Whether all engines are silent at once; who speaks to several of them says so."""
+        self.govern: Callable[[Liveness], Liveness] = lambda liveness: liveness
+        """Has the last word on liveness: among replicas, not all are restarted at once."""
+        self.fleet: Callable[[], Mapping[str, Any]] = dict
+        """What is known of discovery and of the request plane, for people."""
         self._rules = rules_of(settings)
         self.groups = Groups(self, self._rules, rotate=settings.rank_canaries == "rotate")
         self._limits = limits_of(settings)
@@ -460,7 +464,8 @@ class Board:
 
     def liveness(self, endpoints: list[EndpointHealth], readiness: Readiness) -> Liveness:
         """Fold liveness."""
-        return self.system.liveness(self.groups.fold(endpoints).judged, readiness, now=self.clock())
+        judged = self.groups.fold(endpoints).judged
+        return self.govern(self.system.liveness(judged, readiness, now=self.clock()))
 
     def look_around(self) -> None:
         """Take a look at what traffic shows, everywhere."""
@@ -489,6 +494,7 @@ class Board:
             forgotten=self.history.forgotten,
             own=self.manager.own_state()._replace(outage=self.outage()),
             notes={str(a): one.notes() for a, one in self.endpoints.items() if one.notes},
+            fleet=self.fleet(),
         )
 
     def _check_reports(self) -> Iterable[CheckReport]:

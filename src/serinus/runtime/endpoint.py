@@ -25,6 +25,7 @@ __all__ = ["RANK_KEY", "Endpoint", "PayloadLike"]
 
 if TYPE_CHECKING:
     from serinus.payloads import HealthCheckPayload
+    from serinus.request_plane.client import Client
     from serinus.runtime.leases import LeaseGrant
 
 _POLICIES = ("report", "notready")
@@ -45,8 +46,10 @@ class Endpoint:
         drained: Callable[[], Awaitable[None]],
         left: Callable[[Served], None] = lambda _served: None,
         rank: int | None = None,
+        client: Callable[..., Client] | None = None,
     ) -> None:
         self.address = address
+        self._client = client
         self._board = board
         self._served = served
         self._drained = drained
@@ -175,6 +178,15 @@ class Endpoint:
         if served is None:
             raise LifecycleError(f"endpoint {self.address} is not served")
         return served.stream(request, context or Context())
+
+    def client(self, **options: Any) -> Client:
+        """Return a client of this endpoint, wherever it is served: an async context manager.
+
+        `options` are those of `Client`. Raises LifecycleError where discovery is off.
+        """
+        if self._client is None:
+            raise LifecycleError(f"client of {self.address}: this endpoint is of no runtime")
+        return self._client(self.address, **options)
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check: the endpoint is ready only while it passes.

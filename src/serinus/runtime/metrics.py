@@ -18,6 +18,7 @@ from serinus.runtime.traffic import BUCKETS, Traffic
 from serinus.status import Exposition, HistogramLabels, labels
 
 if TYPE_CHECKING:
+    from serinus.runtime.membership import Membership
     from serinus.traces.recorder import Recorder
 
 __all__ = ["render"]
@@ -32,13 +33,18 @@ _REFERENCE_ERRORS = {
 
 
 def render(
-    board: Board, served: Mapping[EndpointAddress, Any], recorder: Recorder | None = None
+    board: Board,
+    served: Mapping[EndpointAddress, Any],
+    recorder: Recorder | None = None,
+    membership: Membership | None = None,
 ) -> bytes:
     """Render everything; `served` has the accounts (`.traffic`, `.labels`) of the endpoints."""
     text = Exposition()
     _process(text, board)
     if recorder is not None:
         _recording(text, recorder)
+    if membership is not None:
+        _fleet(text, membership)
     _endpoints(text, board)
     _groups(text, board)
     accounts = [(address, one.traffic, dict(one.labels)) for address, one in served.items()]
@@ -97,6 +103,30 @@ def _recording(text: Exposition, recorder: Recorder) -> None:
         "Pieces of evidence that did not get into the trace.",
         [("", recorder.lost)],
     )
+
+
+def _fleet(text: Exposition, membership: Membership) -> None:
+    gate, discovery, restarts = membership.planes.gate, membership.discovery, membership.restarts
+    text.gauge("serinus_rpc_in_flight", "Requests of the plane in flight.", [("", gate.inside)])
+    text.gauge("serinus_rpc_waiting", "Requests that wait for room.", [("", gate.waiting)])
+    text.counter("serinus_rpc_refused_total", "Requests that found no room.", [("", gate.refused)])
+    if discovery is not None:
+        text.gauge(
+            "serinus_discovery_connected",
+            "1 while the backend can be reached.",
+            [("", int(discovery.connected))],
+        )
+        text.gauge(
+            "serinus_discovery_conflicts",
+            "Instances that are not announced, as another process has their id.",
+            [("", len(discovery.conflicts()))],
+        )
+    if restarts is not None:
+        text.gauge(
+            "serinus_restart_waiting_seconds",
+            "For how long a restart that would help has waited for its turn; 0 if none does.",
+            [("", restarts.waiting() or 0.0)],
+        )
 
 
 def _ourselves(text: Exposition, board: Board) -> None:

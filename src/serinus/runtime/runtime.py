@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -93,6 +93,7 @@ class Runtime:
                 seed=self._seed,
             )
             self._inside.start()
+            await self._inside.join()
         except BaseException:
             self._close_server()
             raise
@@ -164,6 +165,15 @@ class Runtime:
         settings' own. Raises SettingsError for other words, LifecycleError for a group that exists.
         """
         return self._workings.group(address, kind=kind, policy=policy)
+
+    def advertise(
+        self, address: str, transport: Mapping[str, str], facts: Mapping[str, object] | None = None
+    ) -> None:
+        """Say how an endpoint that this process watches for somebody else can be called.
+
+        Where discovery is on it is announced with that transport: one kind, and its address.
+        """
+        self._workings.advertise(address, transport, facts or {})
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check of the process: it is ready only while the check passes.

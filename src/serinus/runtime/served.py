@@ -96,6 +96,20 @@ class Served:
             raise LifecycleError(f"endpoint {self.watched.address} has no handler to stream from")
         return self._handler(request, context) if self._takes_context else self._handler(request)
 
+    @property
+    def has_handler(self) -> bool:
+        """Whether requests can be sent through it."""
+        return self._handler is not None
+
+    @property
+    def payload(self) -> Mapping[str, Any] | None:
+        """The canary's request, if it goes through the handler."""
+        return self._payload
+
+    def canary(self, request: Any, context: Context) -> AsyncIterator[Any]:
+        """Send a canary of somebody else through the handler: it is in no account."""
+        return self._answer(request, context)
+
     async def _ask(self) -> Answer:
         on_top = self.watched.target.standing.busy
         if self._question is not None:

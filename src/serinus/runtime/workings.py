@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
 from serinus.core.group import Group, Kind
 from serinus.core.policy import ALL
+from serinus.errors import LifecycleError
 from serinus.runtime import metrics
 from serinus.runtime.board import Board
 from serinus.runtime.checks import Check, as_question
@@ -24,7 +25,9 @@ from serinus.settings import Settings
 from serinus.status import SystemStatusServer
 
 if TYPE_CHECKING:
+    from serinus.request_plane.client import Client
     from serinus.runtime.lease_file import LeaseFile
+    from serinus.runtime.membership import Membership
     from serinus.runtime.memory import Memory
     from serinus.traces.recorder import Recorder
 
@@ -34,6 +37,9 @@ logger = logging.getLogger("serinus")
 
 _SELDOM = 60.0
 """Seconds between two writings of what was learned."""
+_LATECOMERS = 1.0
+"""Seconds for which an instance that was withdrawn still serves who has not heard of it yet: the
+reference's clients do not try elsewhere."""
 _RESOLUTION = 1.0
 """Seconds between two looks at traffic while it is recorded, which is otherwise looked at when a
 verdict may follow from it: a trace must serve other settings too."""
@@ -61,10 +67,14 @@ class Workings:
         self.served: dict[EndpointAddress, Served] = {}
         self._leaving: list[Served] = []
         """Withdrawn, with requests that go on to their end."""
+        self.membership = _membership(settings, self, server)
+        grace = settings.drain_grace_period
+        if self.membership is not None:
+            grace = max(grace, _LATECOMERS)
         self.draining = Draining(
             began=self._begin_draining,
             in_flight=self.in_flight,
-            grace=settings.drain_grace_period,
+            grace=grace,
             timeout=settings.drain_timeout,
         )
         self._server = server
@@ -94,11 +104,22 @@ class Workings:
             self._signals.open()
         self.publisher.publish()
 
+    async def join(self) -> None:
+        """Be callable, and announced, if the settings say so.
+
+        Raises SettingsError for a port that cannot be had, MissingExtraError.
+        """
+        if self.membership is not None:
+            await self.membership.open()
+            self.publisher.publish()
+
     async def close(self) -> None:
         """Drain, then end everything; the status server is left, and has heard the last word."""
         try:
             await self.draining.finish()
         finally:
+            if self.membership is not None:
+                await self.membership.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,7 +155,24 @@ class Workings:
             drained=self.draining.wait,
             left=self._left,
             rank=rank,
+            client=self.client,
         )
+
+    def client(self, address: EndpointAddress, **options: Any) -> Client:
+        """Return a client of an endpoint anywhere. Raises LifecycleError without discovery."""
+        if self.membership is None or self.membership.discovery is None:
+            raise LifecycleError(
+                f"client of {address}: discovery is off; set DYN_DISCOVERY_BACKEND, "
+                "as nobody can be found without"
+            )
+        return self.membership.client(address, **options)
+
+    def advertise(
+        self, address: str, transport: Mapping[str, str], facts: Mapping[str, object]
+    ) -> None:
+        """Announce an endpoint that somebody else serves, where discovery is on."""
+        if self.membership is not None:
+            self.membership.advertise(EndpointAddress.parse(address), transport, facts)
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check of the process."""
@@ -177,7 +215,7 @@ class Workings:
 
     def metrics(self) -> bytes:
         """Render the metrics."""
-        return metrics.render(self.board, self.served, self.recorder)
+        return metrics.render(self.board, self.served, self.recorder, self.membership)
 
     async def _keep_memory(self) -> None:
         while True:
@@ -231,6 +269,23 @@ def _memory(settings: Settings) -> Memory | None:
     memory = Memory(Path(settings.state_file))
     memory.load()
     return memory
+
+
+def _membership(
+    settings: Settings, workings: Workings, server: SystemStatusServer | None
+) -> Membership | None:
+    ports = max(settings.tcp_rpc_port, settings.http_rpc_port)
+    if settings.discovery_backend == "off" and ports < 0:
+        return None
+    # As with the recorder.
+    from serinus.runtime.membership import Membership  # noqa: PLC0415
+
+    return Membership(
+        workings.board,
+        workings.served,
+        publisher=workings.publisher,
+        status_address=lambda: None if server is None else server.address,
+    )
 
 
 def _lease_file(settings: Settings, board: Board) -> LeaseFile | None:

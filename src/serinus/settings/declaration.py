@@ -747,3 +747,109 @@ class Declaration:
         "A file with the key (PEM) of that certificate.",
         env=("ETCD_AUTH_CLIENT_KEY",),
     )
+    instance_id: int = setting(
+        0,
+        Whole(0, 2**64 - 1),
+        Group.DISCOVERY,
+        "The id under which this process is listed, which no other may have. 0: another one at "
+        "each start.",
+    )
+    advertised_host: str = setting(
+        "auto",
+        words.HOST,
+        Group.DISCOVERY,
+        "The host by which others reach this one. `auto`: the address that is used to reach "
+        "others, or loopback where nothing else is listened on.",
+    )
+    worker_type: Literal["aggregated", "prefill", "decode", "encode"] = setting(
+        "aggregated",
+        Word("aggregated", "prefill", "decode", "encode"),
+        Group.DISCOVERY,
+        "Which part of a request this worker does; it is announced.",
+    )
+    withdraw_not_ready: bool = setting(
+        default=True,
+        kind=Truth(),
+        group=Group.DISCOVERY,
+        meaning="Whether an instance that is not ready leaves the list that routers read, and "
+        "comes back when it is. Without, it stays there, with its status.",
+    )
+
+    # The request plane
+
+    request_plane: Literal["off", "tcp", "http", "both"] = setting(
+        "tcp",
+        Word("off", "tcp", "http", "both"),
+        Group.PLANE,
+        "How the endpoints of this process can be called from elsewhere, where discovery is on: "
+        "`tcp`, as the reference's are; `http`; `both`. A port that is set turns its own on.",
+        env=("DYN_REQUEST_PLANE",),
+    )
+    tcp_rpc_port: int = setting(
+        -1,
+        Whole(None, 65535, accepted="a whole number up to 65535: 0 or negative = a free port"),
+        Group.PLANE,
+        "The port of the request plane over TCP. 0: a free one. Negative: the same, but only where "
+        "discovery is on.",
+        env=("DYN_TCP_RPC_PORT",),
+    )
+    http_rpc_port: int = setting(
+        -1,
+        Whole(None, 65535, accepted="a whole number up to 65535: 0 or negative = a free port"),
+        Group.PLANE,
+        "The same over HTTP.",
+        env=("DYN_HTTP_RPC_PORT",),
+    )
+    rpc_host: str = setting(
+        "auto",
+        words.HOST,
+        Group.PLANE,
+        "The address that both listen on. `auto`: loopback where discovery is of this machine "
+        "alone (`memory`, `file`) or off, and every address elsewhere.",
+        env=("SERINUS_RPC_HOST", "DYN_TCP_RPC_HOST", "DYN_HTTP_RPC_HOST"),
+    )
+    rpc_concurrency: int = setting(
+        1024,
+        Whole(1, 1000000),
+        Group.PLANE,
+        "The most requests in flight at once.",
+        env=("SERINUS_RPC_CONCURRENCY", "DYN_TCP_WORKER_POOL_SIZE"),
+    )
+    rpc_queue: int = setting(
+        1024,
+        Whole(0, 1000000),
+        Group.PLANE,
+        "How many more may wait; the rest are refused.",
+        env=("SERINUS_RPC_QUEUE", "DYN_TCP_WORK_QUEUE_SIZE"),
+    )
+    rpc_request_bytes: int = setting(
+        33554432,
+        Whole(1024, 4294967295),
+        Group.PLANE,
+        "The most bytes of a request.",
+        env=("SERINUS_RPC_REQUEST_BYTES", "DYN_TCP_MAX_MESSAGE_SIZE"),
+    )
+    overload_status_code: int = setting(
+        529,
+        Whole(400, 599),
+        Group.PLANE,
+        "The status code of a request over HTTP that finds no room.",
+        env=("DYN_HTTP_OVERLOAD_STATUS_CODE",),
+    )
+
+    # Restarts in a fleet
+
+    restart_budget: str = setting(
+        "25%",
+        words.BUDGET,
+        Group.LIVENESS,
+        "Where discovery is on, how many instances of a component may be not live at once, at "
+        "least 1; the others wait for their turn. 0: as many as want.",
+    )
+    restart_wait: float = setting(
+        600.0,
+        MOMENT,
+        Group.LIVENESS,
+        "The longest that one turn takes, and that a cause which all instances share keeps them "
+        "all live.",
+    )

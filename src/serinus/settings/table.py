@@ -35,6 +35,7 @@ class Group(StrEnum):
     RECORDING = "Recording"
     DISCOVERY = "Discovery"
     FRONTEND = "The frontend"
+    PLANE = "The request plane"
 
 
 class Setting(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "ADDRESS",
+    "BUDGET",
     "DIRECTORY",
     "ENGINE",
     "ETCD",
@@ -113,11 +114,23 @@ def _server(text: str, schemes: tuple[str, ...], port: int) -> str:
     return f"{parts.scheme}://{host}:{number}"
 
 
+def _budget(text: str) -> str:
+    digits = text.removesuffix("%").strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 6):
+        raise RefusedError
+    if text.endswith("%") and int(digits) > 100:
+        raise RefusedError
+    return str(int(digits)) + text[len(text.rstrip("%")) :]
+
+
 def _any(text: str) -> str:
     return text
 
 
 ADDRESS = Text("an address such as namespace.component.endpoint", _address, metavar="ADDRESS")
+BUDGET = Text(
+    "a number of instances such as 1, or a share of them such as 25%", _budget, metavar="N|X%"
+)
 ENGINE = Text("the name of an engine", _any, metavar="ENGINE")
 HOST = Text(
     "a host name or address to listen on, such as 0.0.0.0, :: or 127.0.0.1", _host, metavar="HOST"
