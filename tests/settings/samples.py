@@ -103,6 +103,11 @@ GOOD: dict[str, tuple[str, object]] = {
     "overload_status_code": ("503", 503),
     "restart_budget": ("10 %", "10%"),
     "restart_wait": ("5m", 300.0),
+    "pod_name": ("worker-0.demo", "worker-0.demo"),
+    "pod_uid": ("6f1c9f5e-4a3c", "6f1c9f5e-4a3c"),
+    "pod_namespace": ("demo", "demo"),
+    "kubernetes_pods": ("app in (a, b)", "app in (a, b)"),
+    "kubeconfig": ("/etc/kube/config", "/etc/kube/config"),
     "status_token_file": (str(Path(__file__).parent / "secret.txt"),) * 2,
     "history_size": ("0", 0),
     "api_key": ("sk-12345", "sk-12345"),
@@ -222,7 +227,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "etcd_auth_ca": ("the path of a file", [""]),
     "etcd_auth_client_cert": ("the path of a file", [""]),
     "etcd_auth_client_key": ("the path of a file", [""]),
-    "discovery_backend": ("off, memory, mem, file or etcd", ["zookeeper", "1"]),
+    "discovery_backend": ("off, memory, mem, file, etcd or kubernetes", ["zookeeper", "1"]),
     "discovery_lease": (
         "seconds from 1 to 1000000000, such as 10, 0.5, 500ms, 2s, 1m",
         ["0.5", "-1"],
@@ -262,4 +267,15 @@ BAD: dict[str, tuple[str, list[str]]] = {
         ["-1", "101%", "a quarter", "%", "0.5"],
     ),
     "restart_wait": (MOMENT, NO_MOMENT),
+    "pod_name": (
+        "a name as Kubernetes has them: lower-case letters, digits, '-' and '.'",
+        ["Worker", "a_b", "a..b", "-a", "a" * 254],
+    ),
+    "pod_uid": ("the UID of an object of Kubernetes", ["a b"]),
+    "pod_namespace": (
+        "a namespace of Kubernetes: at most 63 lower-case letters, digits and '-'",
+        ["Demo", "a.b", "a" * 64],
+    ),
+    "kubernetes_pods": ("a label selector, such as app=worker", ["app=é"]),
+    "kubeconfig": ("the path of a file", [""]),
 }

@@ -18,6 +18,7 @@ BACKENDS = {
     "mem": "serinus.discovery.memory",
     "file": "serinus.discovery.file",
     "etcd": "serinus.discovery.etcd",
+    "kubernetes": "serinus.discovery.kubernetes",
 }
 """The module of each backend, by its name: it has `from_settings(settings) -> Backend`, which
 raises MissingExtraError where a client that it needs is not installed, and SettingsError for an

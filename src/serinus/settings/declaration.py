@@ -680,13 +680,13 @@ class Declaration:
 
     # Discovery
 
-    discovery_backend: Literal["off", "memory", "mem", "file", "etcd"] = setting(
+    discovery_backend: Literal["off", "memory", "mem", "file", "etcd", "kubernetes"] = setting(
         "off",
-        Word("off", "memory", "mem", "file", "etcd"),
+        Word("off", "memory", "mem", "file", "etcd", "kubernetes"),
         Group.DISCOVERY,
         "Where workers announce themselves and are found: `file`, a directory of this machine; "
-        "`etcd`; `memory` (or `mem`, the reference's word for it), this process alone; "
-        "`off`, nowhere.",
+        "`etcd`; `kubernetes`, a namespace of the cluster; `memory` (or `mem`, the reference's "
+        "word for it), this process alone; `off`, nowhere.",
         env=("DYN_DISCOVERY_BACKEND",),
     )
     discovery_lease: float = setting(
@@ -852,4 +852,39 @@ class Declaration:
         Group.LIVENESS,
         "The longest that one turn takes, and that a cause which all instances share keeps them "
         "all live.",
+    pod_name: str | None = setting(
+        None,
+        words.KUBERNETES_NAME,
+        Group.DISCOVERY,
+        "On Kubernetes: the pod that this runs in. What is announced goes with it.",
+        env=("POD_NAME",),
+    )
+    pod_uid: str | None = setting(
+        None,
+        words.KUBERNETES_UID,
+        Group.DISCOVERY,
+        "On Kubernetes: the pod's UID, to be sure that it is the right one.",
+        env=("POD_UID",),
+    )
+    pod_namespace: str | None = setting(
+        None,
+        words.KUBERNETES_NAMESPACE,
+        Group.DISCOVERY,
+        "On Kubernetes: the namespace of the fleet. Without it, the configuration's.",
+        env=("POD_NAMESPACE",),
+    )
+    kubernetes_pods: str | None = setting(
+        None,
+        words.KUBERNETES_SELECTOR,
+        Group.DISCOVERY,
+        "On Kubernetes: a label selector of the workers' pods; only these are watched. Without it, "
+        "all pods of the namespace are.",
+    )
+    kubeconfig: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "On Kubernetes: the file that says how to reach it. Without it, the pod's ServiceAccount "
+        "does, or `~/.kube/config`.",
+        env=("KUBECONFIG",),
     )

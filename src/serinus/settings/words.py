@@ -13,6 +13,10 @@ __all__ = [
     "ETCD",
     "FILE",
     "HOST",
+    "KUBERNETES_NAME",
+    "KUBERNETES_NAMESPACE",
+    "KUBERNETES_SELECTOR",
+    "KUBERNETES_UID",
     "MODEL",
     "PASSWORD",
     "PAYLOAD",
@@ -23,6 +27,7 @@ __all__ = [
     "USER",
 ]
 
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -31,6 +36,8 @@ from serinus.core.policy import ACCEPTED, Policy
 from serinus.errors import SettingsError
 from serinus.settings.kinds import RefusedError, Text
 
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+"""RFC 1123, as Kubernetes has it."""
 SOCKET_BYTES = 107
 """Linux keeps 108 bytes for the path of a unix socket, the last of them zero (unix(7))."""
 
@@ -70,6 +77,24 @@ def _secret(text: str) -> str:
 
 def _password(text: str) -> str:
     if not text.isprintable():
+        raise RefusedError
+    return text
+
+
+def _subdomain(text: str) -> str:
+    if len(text) > 253 or not _SUBDOMAIN.fullmatch(text):
+        raise RefusedError
+    return text
+
+
+def _label(text: str) -> str:
+    if len(text) > 63 or "." in text:
+        raise RefusedError
+    return _subdomain(text)
+
+
+def _graphic(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
         raise RefusedError
     return text
 
@@ -154,3 +179,15 @@ POLICY = Text(ACCEPTED, _policy, metavar="POLICY")
 MODEL = Text("the name of a model", _any, metavar="NAME")
 USER = Text("the name of a user", _any, metavar="NAME")
 PASSWORD = Text("printable characters", _password, metavar="SECRET")
+KUBERNETES_NAME = Text(
+    "a name as Kubernetes has them: lower-case letters, digits, '-' and '.'",
+    _subdomain,
+    metavar="NAME",
+)
+KUBERNETES_NAMESPACE = Text(
+    "a namespace of Kubernetes: at most 63 lower-case letters, digits and '-'",
+    _label,
+    metavar="NAME",
+)
+KUBERNETES_SELECTOR = Text("a label selector, such as app=worker", _graphic, metavar="SELECTOR")
+KUBERNETES_UID = Text("the UID of an object of Kubernetes", _secret, metavar="UID")
