@@ -8,9 +8,10 @@ PYTEST := $(BIN)/python -m pytest
 MUTANT_CHILDREN ?= 2
 export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
+export KUBERNETES_DIR ?= $(HOME)/.cache/serinus/kubernetes
 export PYTHON
 
-.PHONY: help run test mutants test-servers test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
+.PHONY: help run test mutants test-servers test-kubernetes test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -27,7 +28,7 @@ endif
 # Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
 # then discovery on real servers, which mostly waits; then what the documents show.
 test: .venv/complete ## Run all tests but those that need vLLM
-	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not vllm and not engines"
+	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not kubernetes and not vllm and not engines"
 	$(PYTEST) -q -m "end_to_end and not vllm and not engines"
 	$(MAKE) --no-print-directory test-servers
 	$(MAKE) --no-print-directory test-documents
@@ -35,6 +36,10 @@ test: .venv/complete ## Run all tests but those that need vLLM
 test-servers: .venv/complete ## Run discovery on real etcd and NATS (a missing server is installed)
 	scripts/servers/install.sh
 	$(PYTEST) -q -n 3 -m servers
+
+test-kubernetes: .venv/complete ## Run discovery on a real Kubernetes control plane (built once, in three to five minutes)
+	scripts/kubernetes/build.sh
+	$(PYTEST) -q -m kubernetes tests/discovery
 
 # Apart from the tests: pytest-randomly would shuffle the blocks of a document.
 test-documents: .venv/complete

@@ -32,6 +32,6 @@ def as_it_was_logged() -> Iterator[None]:
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:
     """Run async tests in virtual time unless they are marked otherwise."""
-    names = ("real_time", "end_to_end", "servers", "vllm")
+    names = ("real_time", "end_to_end", "servers", "kubernetes", "vllm")
     real = any(item.get_closest_marker(name) for name in names)
     return {"real": asyncio.new_event_loop} if real else {"virtual": VirtualTimeLoop}

@@ -25,7 +25,7 @@ from serinus.errors import DiscoveryError
 from tests.discovery.contract import KEY, OTHER, PREFIX, BackendContract, kept, until, watched
 from tests.discovery.kubernetes_world import KubernetesWorld, granted, plural
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.real_time]
+pytestmark = pytest.mark.kubernetes
 
 
 @pytest.fixture(scope="session")

@@ -747,6 +747,42 @@ class Declaration:
         "A file with the key (PEM) of that certificate.",
         env=("ETCD_AUTH_CLIENT_KEY",),
     )
+    pod_name: str | None = setting(
+        None,
+        words.KUBERNETES_NAME,
+        Group.DISCOVERY,
+        "On Kubernetes: the pod that this runs in. What is announced goes with it.",
+        env=("POD_NAME",),
+    )
+    pod_uid: str | None = setting(
+        None,
+        words.KUBERNETES_UID,
+        Group.DISCOVERY,
+        "On Kubernetes: the pod's UID, to be sure that it is the right one.",
+        env=("POD_UID",),
+    )
+    pod_namespace: str | None = setting(
+        None,
+        words.KUBERNETES_NAMESPACE,
+        Group.DISCOVERY,
+        "On Kubernetes: the namespace of the fleet. Without it, the configuration's.",
+        env=("POD_NAMESPACE",),
+    )
+    kubernetes_pods: str | None = setting(
+        None,
+        words.KUBERNETES_SELECTOR,
+        Group.DISCOVERY,
+        "On Kubernetes: a label selector of the workers' pods; only these are watched. Without it, "
+        "all pods of the namespace are.",
+    )
+    kubeconfig: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "On Kubernetes: the file that says how to reach it. Without it, the pod's ServiceAccount "
+        "does, or `~/.kube/config`.",
+        env=("KUBECONFIG",),
+    )
     instance_id: int = setting(
         0,
         Whole(0, 2**64 - 1),
@@ -852,39 +888,4 @@ class Declaration:
         Group.LIVENESS,
         "The longest that one turn takes, and that a cause which all instances share keeps them "
         "all live.",
-    pod_name: str | None = setting(
-        None,
-        words.KUBERNETES_NAME,
-        Group.DISCOVERY,
-        "On Kubernetes: the pod that this runs in. What is announced goes with it.",
-        env=("POD_NAME",),
-    )
-    pod_uid: str | None = setting(
-        None,
-        words.KUBERNETES_UID,
-        Group.DISCOVERY,
-        "On Kubernetes: the pod's UID, to be sure that it is the right one.",
-        env=("POD_UID",),
-    )
-    pod_namespace: str | None = setting(
-        None,
-        words.KUBERNETES_NAMESPACE,
-        Group.DISCOVERY,
-        "On Kubernetes: the namespace of the fleet. Without it, the configuration's.",
-        env=("POD_NAMESPACE",),
-    )
-    kubernetes_pods: str | None = setting(
-        None,
-        words.KUBERNETES_SELECTOR,
-        Group.DISCOVERY,
-        "On Kubernetes: a label selector of the workers' pods; only these are watched. Without it, "
-        "all pods of the namespace are.",
-    )
-    kubeconfig: str | None = setting(
-        None,
-        words.FILE,
-        Group.DISCOVERY,
-        "On Kubernetes: the file that says how to reach it. Without it, the pod's ServiceAccount "
-        "does, or `~/.kube/config`.",
-        env=("KUBECONFIG",),
     )
