@@ -171,3 +171,30 @@ def test_a_secret_is_not_taken_from_the_command_line(
     code, _, err = said(capsys, "show", f"--{name}", "x")
     assert code == 2
     assert f"unrecognized arguments: --{name}" in err
+
+
+BAD_PAYLOAD = (
+    "DYN_HEALTH_CHECK_PAYLOAD: '[1]' holds an array; accepted: a JSON object such as "
+    '{"token_ids": [1]}, or @ and the path of a file that holds one'
+)
+
+
+def test_check_reads_the_payload_that_a_worker_would_stop_at(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What a worker would not start with is not fine."""
+    assert said(capsys, "check", "--health-check-payload", "[1]") == (
+        2,
+        "",
+        f"serinus: error: {BAD_PAYLOAD}\n",
+    )
+    assert said(capsys, "check", "--health-check-payload", '{"prompt": "hi"}')[0] == 0
+
+
+def test_check_says_what_becomes_of_a_bad_payload_where_it_is_let_pass(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With the reference's lenience, a worker starts with the default."""
+    code, out, err = said(capsys, "check", "--health-check-payload", "[1]", "--lenient-payload")
+    assert (code, out) == (0, f"The settings are fine. 2 of {len(TABLE)} are set.\n")
+    assert err == f"serinus: warning: {BAD_PAYLOAD}; the default payload is used\n"

@@ -105,3 +105,12 @@ def test_the_variables_of_a_kubernetes_service_are_passed_over() -> None:
 def test_the_switch_that_does_nothing_says_so(environ: dict[str, str], expected: str) -> None:
     """The operator still sets it, and people believe that it opens the port."""
     assert warnings(environ) == (expected,)
+
+
+@pytest.mark.parametrize("name", ["SGLANG_STARTUP_WAIT_INTERVAL", "SGLANG_MAX_STARTUP_WAIT_TIME"])
+def test_the_patience_with_a_start_is_the_startup_probes(name: str) -> None:
+    """The reference's monitor of SGLang gives up after a while; none of ours does."""
+    assert warnings({name: "600"}) == (
+        f"{name} is ignored: an engine may start for as long as the startup probe lets it",
+    )
+    assert warnings({name: ""}) == ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from serinus.cli.flags import add_setting_flags, loaded
-from serinus.errors import excerpt
-from serinus.settings import TABLE, Loaded
+from serinus.errors import SettingsError, excerpt
+from serinus.payloads import read_override
+from serinus.settings import TABLE, Loaded, Settings
 from serinus.settings.document import page
 from serinus.settings.loading import DEFAULT
 
@@ -42,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "check",
         help="say whether the settings are accepted",
         usage="%(prog)s [--config FILE] [--SETTING VALUE ...]",
-        description="Say whether the settings are accepted: exit code 0 if so, 2 if not.",
+        description="Say whether the settings are accepted, and the payload that they name: "
+        "exit code 0 if so, 2 if not.",
         allow_abbrev=False,
     )
     add_setting_flags(check)
@@ -61,12 +64,25 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     result = loaded(arguments)
     if arguments.action == "check":
+        _check_payload(result.settings)
         print(f"The settings are fine. {_counted(result)}")
     elif arguments.json:
         print(as_json(result, everything=arguments.all))
     else:
         print(as_text(result, everything=arguments.all))
     return 0
+
+
+def _check_payload(settings: Settings) -> None:
+    """Read the payload as a worker would at its start; SettingsError if it would not start."""
+    if settings.health_check_payload is None:
+        return
+    try:
+        read_override(settings.health_check_payload)
+    except SettingsError as error:
+        if not settings.lenient_payload:
+            raise
+        print(f"serinus: warning: {error}; the default payload is used", file=sys.stderr)
 
 
 def as_text(result: Loaded, *, everything: bool) -> str:

@@ -55,9 +55,7 @@ exit codes: 0 ended by SIGTERM or SIGINT · 2 wrong command line or setting, no 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the engine, its command, and every setting."""
-    parser.usage = (
-        "%(prog)s [--engine sim|vllm|openai] [--url URL] [--SETTING VALUE ...] [-- COMMAND ...]"
-    )
+    parser.usage = "%(prog)s [--engine NAME] [--url URL] [--SETTING VALUE ...] [-- COMMAND ...]"
     parser.epilog = EPILOG
     group = parser.add_argument_group("The engine")
     group.add_argument(

@@ -49,6 +49,9 @@ TAIL = """\
 |---|---|
 | `SERINUS_CONFIG` | The path of a TOML file with settings. A key that is no setting is an error. |
 | `DYN_SYSTEM_ENABLED` | Ignored with a warning, as there; `DYN_SYSTEM_PORT` opens a port. |
+| `SGLANG_STARTUP_WAIT_INTERVAL`, `SGLANG_MAX_STARTUP_WAIT_TIME` | Ignored with a warning: \
+an engine that starts is live and not ready, and how long it may be so is for the startup probe \
+to say. |
 
 A variable that begins with `DYN_SYSTEM_`, `DYN_HEALTH_CHECK_`, `DYN_CANARY_` or `SERINUS_` and is
 not on this page brings a warning with the nearest name that is. Those that Kubernetes sets for a

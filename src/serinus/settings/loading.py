@@ -17,7 +17,7 @@ from serinus.settings.conflicts import conflicts
 from serinus.settings.declaration import Declaration
 from serinus.settings.kinds import RefusedError
 from serinus.settings.model import TABLE, Settings
-from serinus.settings.strangers import ENABLED_VARIABLE, strange_variables
+from serinus.settings.strangers import ENABLED_VARIABLE, STARTUP_VARIABLES, strange_variables
 from serinus.settings.wording import nearest, refused, together, unknown
 
 if TYPE_CHECKING:
@@ -120,7 +120,10 @@ def _settled(written: Mapping[str, Written], problems: list[str]) -> Settings:
 
 
 def _ignored(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
-    """A warning for the variable of the reference that does nothing, there or here."""
+    """A warning for each variable of the reference that does nothing here."""
+    for name in STARTUP_VARIABLES:
+        if environ.get(name, "").strip():
+            yield f"{name} is ignored: an engine may start for as long as the startup probe lets it"
     text = environ.get(ENABLED_VARIABLE, "").strip()
     if not text:
         return

@@ -10,10 +10,13 @@ from serinus.settings.wording import nearest, unknown
 if TYPE_CHECKING:
     from serinus.settings.table import Setting
 
-__all__ = ["CONFIG_VARIABLE", "ENABLED_VARIABLE", "strange_variables"]
+__all__ = ["CONFIG_VARIABLE", "ENABLED_VARIABLE", "STARTUP_VARIABLES", "strange_variables"]
 
 CONFIG_VARIABLE = "SERINUS_CONFIG"
 ENABLED_VARIABLE = "DYN_SYSTEM_ENABLED"
+STARTUP_VARIABLES = ("SGLANG_STARTUP_WAIT_INTERVAL", "SGLANG_MAX_STARTUP_WAIT_TIME")
+"""How often and how long a monitor of the reference's waits for SGLang to be up. None of ours gives
+up: an engine that starts is live and not ready for as long as the startup probe has patience."""
 PREFIXES = ("DYN_SYSTEM_", "DYN_HEALTH_CHECK_", "DYN_CANARY_", "SERINUS_")
 
 
