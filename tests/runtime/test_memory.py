@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from serinus import Runtime
 from serinus.core.budget import Purse
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.performance import Usual
+from serinus.errors import SettingsError
 from serinus.runtime.memory import Memory
 from serinus.settings import Settings
 from tests.runtime.benches import ADDRESS, PAYLOAD, Bench
@@ -105,7 +107,37 @@ def test_a_file_that_is_not_there_is_the_first_start(
     assert not caplog.records
 
 
-def test_a_folder_that_is_not_there_is_a_warning(
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("missing/state", "its folder is not there"), ("folder", "it is a folder")],
+)
+async def test_a_path_that_can_never_be_written_stops_the_start(
+    tmp_path: Path, place: str, why: str
+) -> None:
+    """A mistake is told when it can be mended, and not when what was learned is lost."""
+    (tmp_path / "folder").mkdir()
+    path = str(tmp_path / place)
+    with pytest.raises(SettingsError) as caught:
+        async with Runtime(Settings(state_file=path), handle_signals=False):
+            pytest.fail("it started")
+    assert str(caught.value) == (
+        f"state_file: {path!r} cannot be written: {why}; accepted: a path in a folder that is "
+        "there and can be written"
+    )
+
+
+def test_a_folder_that_may_not_be_written_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose file system is read-only."""
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(
+        SettingsError, match="cannot be written: this process may not, in its folder"
+    ):
+        Memory(tmp_path / "state").load()
+
+
+def test_a_folder_that_goes_away_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Judging goes on."""

@@ -1,8 +1,9 @@
 """What was learned of endpoints, in a small file that survives a restart.
 
 It is a convenience: a file that is missing, damaged, of a newer version, or of another engine or
-model costs a warning at the most, and a cold start. It is replaced whole, so that a reader never
-sees half of one, and is never written on the event loop.
+model costs a warning at the most, and a cold start. A path where no file can ever be is a mistake,
+and stops the start. It is replaced whole, so that a reader never sees half of one, and is never
+written on the event loop.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from serinus.core.budget import Purse
 from serinus.core.deadlines import Learned, Spread
 from serinus.core.performance import Usual
-from serinus.errors import excerpt
+from serinus.errors import SettingsError, excerpt
 from serinus.runtime.reference import Sheet, sheet_json, sheet_of
 
 __all__ = ["Memory", "Remembered", "Told"]
@@ -87,7 +88,17 @@ class Memory:
         self._written: dict[str, Remembered] = {}
 
     def load(self) -> None:
-        """Read the file; a warning says why one was of no use."""
+        """Read the file; a warning says why one was of no use.
+
+        Raises SettingsError where it could never be written, which is found now, and not after
+        hours of service.
+        """
+        why_not = _obstacle(self.path)
+        if why_not:
+            raise SettingsError(
+                f"state_file: {str(self.path)!r} cannot be written: {why_not}; accepted: a path in "
+                "a folder that is there and can be written"
+            )
         try:
             with self.path.open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
@@ -148,6 +159,17 @@ class Memory:
 
     def _warn(self, why: str) -> None:
         logger.warning("%s: what was learned is not taken over: %s", self.path, why)
+
+
+def _obstacle(path: Path) -> str:
+    """Say why no file can be written there; empty if one can, by all that is known now."""
+    if os.path.isdir(path):  # unlike Path's, it raises nothing where it may not look  # noqa: PTH112
+        return "it is a folder"
+    if not os.path.isdir(path.parent):  # noqa: PTH112 - as above
+        return "its folder is not there"
+    return (
+        "" if os.access(path.parent, os.W_OK | os.X_OK) else "this process may not, in its folder"
+    )
 
 
 def _settled(learned: Learned) -> Learned:
