@@ -47,7 +47,7 @@ test-documents: .venv/complete
 
 test-vllm: .venv/complete ## Install real vLLM for CPU (once) and run all tests on it: in a process of ours, and as a server
 	scripts/engines/install_vllm.sh
-	$(PYTEST) -q -m vllm tests/vllm
+	$(PYTEST) -q -rP -m vllm tests/vllm
 	$(MAKE) --no-print-directory test-engines ENGINES=vllm
 
 test-engines: .venv/complete ## Install real engines (once) and run the tests on them: ENGINES="vllm sglang llamacpp transformers"
