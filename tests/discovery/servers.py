@@ -126,23 +126,19 @@ class Etcd:
 
 
 class Nats:
-    """One NATS server on loopback, with JetStream."""
+    """One NATS server on loopback."""
 
-    def __init__(self, directory: Path, *, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, options: Sequence[str] = (), jetstream: bool = True
+    ) -> None:
         (port,) = free_ports(1)
         self.port = port
         self.url = f"nats://127.0.0.1:{port}"
         self._store = directory / "store"
         program = Path(sys.executable).with_name("nats-server")
-        command: list[str | Path] = [
-            program,
-            "--addr",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--jetstream",
-        ]
-        command += ["--store_dir", self._store, *options]
+        command: list[str | Path] = [program, "--addr", "127.0.0.1", "--port", str(port)]
+        command += ["--jetstream", "--store_dir", self._store] if jetstream else []
+        command += options
         self.node = Process(command, directory / "nats.log", _listens(port))
 
     def start(self) -> None:

@@ -67,6 +67,7 @@ def test_each_meaning_is_a_sentence() -> None:
 def test_secrets_have_no_flag() -> None:
     """A command line can be read by everyone on the machine."""
     secrets = {"status_token", "api_key", "etcd_auth_password"}
+    secrets |= {"nats_auth_password", "nats_auth_token", "nats_auth_nkey"}
     assert {row.name for row in TABLE.values() if row.flag is None} == secrets
     assert {row.name for row in TABLE.values() if row.secret} == secrets
 

@@ -18,6 +18,7 @@ BACKENDS = {
     "mem": "serinus.discovery.memory",
     "file": "serinus.discovery.file",
     "etcd": "serinus.discovery.etcd",
+    "nats": "serinus.discovery.nats",
     "kubernetes": "serinus.discovery.kubernetes",
 }
 """The module of each backend, by its name: it has `from_settings(settings) -> Backend`, which

@@ -680,14 +680,16 @@ class Declaration:
 
     # Discovery
 
-    discovery_backend: Literal["off", "memory", "mem", "file", "etcd", "kubernetes"] = setting(
-        "off",
-        Word("off", "memory", "mem", "file", "etcd", "kubernetes"),
-        Group.DISCOVERY,
-        "Where workers announce themselves and are found: `file`, a directory of this machine; "
-        "`etcd`; `kubernetes`, a namespace of the cluster; `memory` (or `mem`, the reference's "
-        "word for it), this process alone; `off`, nowhere.",
-        env=("DYN_DISCOVERY_BACKEND",),
+    discovery_backend: Literal["off", "memory", "mem", "file", "etcd", "nats", "kubernetes"] = (
+        setting(
+            "off",
+            Word("off", "memory", "mem", "file", "etcd", "nats", "kubernetes"),
+            Group.DISCOVERY,
+            "Where workers announce themselves and are found: `file`, a directory of this machine; "
+            "`etcd`; `nats`; `kubernetes`, a namespace of the cluster; `memory` (or `mem`, the "
+            "reference's word for it), this process alone; `off`, nowhere.",
+            env=("DYN_DISCOVERY_BACKEND",),
+        )
     )
     discovery_lease: float = setting(
         10.0,
@@ -746,6 +748,52 @@ class Declaration:
         Group.DISCOVERY,
         "A file with the key (PEM) of that certificate.",
         env=("ETCD_AUTH_CLIENT_KEY",),
+    )
+    nats_server: str = setting(
+        "nats://localhost:4222",
+        words.NATS,
+        Group.DISCOVERY,
+        "Where NATS is: its servers, between commas. The first that answers is used, and the next "
+        "one when it fails.",
+        env=("NATS_SERVER",),
+    )
+    nats_auth_username: str | None = setting(
+        None,
+        words.USER,
+        Group.DISCOVERY,
+        "The user for NATS.",
+        env=("NATS_AUTH_USERNAME",),
+    )
+    nats_auth_password: str | None = setting(
+        None,
+        words.PASSWORD,
+        Group.DISCOVERY,
+        "The user's password.",
+        env=("NATS_AUTH_PASSWORD",),
+        secret=True,
+    )
+    nats_auth_token: str | None = setting(
+        None,
+        words.PASSWORD,
+        Group.DISCOVERY,
+        "A token for NATS, where there is no user.",
+        env=("NATS_AUTH_TOKEN",),
+        secret=True,
+    )
+    nats_auth_nkey: str | None = setting(
+        None,
+        words.PASSWORD,
+        Group.DISCOVERY,
+        "The seed of an NKey for NATS, where there is neither user nor token.",
+        env=("NATS_AUTH_NKEY",),
+        secret=True,
+    )
+    nats_auth_credentials_file: str | None = setting(
+        None,
+        words.FILE,
+        Group.DISCOVERY,
+        "A credentials file for NATS, where there is none of those.",
+        env=("NATS_AUTH_CREDENTIALS_FILE",),
     )
     pod_name: str | None = setting(
         None,

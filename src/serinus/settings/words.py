@@ -18,6 +18,7 @@ __all__ = [
     "KUBERNETES_SELECTOR",
     "KUBERNETES_UID",
     "MODEL",
+    "NATS",
     "PASSWORD",
     "PAYLOAD",
     "POLICY",
@@ -171,6 +172,11 @@ DIRECTORY = Text("the path of a directory", _any, metavar="DIRECTORY")
 ETCD = Text(
     "addresses such as http://host:2379 or https://host:2379, between commas",
     _servers(("http", "https"), 2379),
+    metavar="URLS",
+)
+NATS = Text(
+    "addresses such as nats://host:4222 or tls://host:4222, between commas",
+    _servers(("nats", "tls"), 4222),
     metavar="URLS",
 )
 FILE = Text("the path of a file", _any, metavar="FILE")
