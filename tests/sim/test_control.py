@@ -13,6 +13,7 @@ from serinus.sim.engine import Engine, Pace
 from serinus.sim.faults import Board, Fault
 from serinus.sim.loading import Phase
 from serinus.sim.options import SimOptions
+from serinus.sim.ranks import Ranks
 from tests.sim.client import simulating
 
 
@@ -24,7 +25,7 @@ class Desk:
         self.board = Board(clock=lambda: self.now)
         self._control = Control(
             options or SimOptions(),
-            Engine(Pace(), self.board),
+            Ranks([Engine(Pace(), self.board)]),
             self.board,
             phase=lambda: Phase.READY,
             clock=lambda: self.now,
@@ -86,7 +87,7 @@ NUMBER = "a number of at least 0 is accepted, not"
         ({"fault": "hnag"}, f"unknown fault 'hnag'; accepted: {', '.join(Fault)}"),
         (
             {"fault": "hang", "second": 3},
-            "unknown field 'second'; accepted: fault, seconds, after, value",
+            "unknown field 'second'; accepted: fault, seconds, after, value, rank",
         ),
         ({"fault": "hang", "seconds": "3"}, f"seconds: {NUMBER} '3'"),
         ({"fault": "hang", "seconds": True}, f"seconds: {NUMBER} True"),

@@ -12,7 +12,10 @@ from serinus.errors import SettingsError
 from serinus.sim.faults import MOST_WINDOWS, Board, Fault, Plan, Window, parse_plan
 
 ACCEPTED = ", ".join(Fault)
-SHAPE = "NAME[=VALUE][@START][+DURATION], as in 'hang@30s+20s' or 'slow=10@1m'"
+SHAPE = (
+    "NAME[:rank=N][=VALUE][@START][+DURATION], as in 'hang@30s+20s', 'slow=10@1m' or"
+    " 'hang:rank=2@30s'"
+)
 NO_DURATION = "is not a duration; accepted: 500ms, 20, 20s, 2m, 1h"
 
 

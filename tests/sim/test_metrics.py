@@ -58,7 +58,8 @@ def test_a_page_is_written_as_the_client_library_writes_it() -> None:
 
 def test_steps_and_ends_arrive_in_vllms_families() -> None:
     """Gauges are the last step's, counters and histograms add up."""
-    shown = VllmPage(model="tiny", context=2048, capacity=100)
+    page = VllmPage(model="tiny", context=2048, capacity=100)
+    shown = page.ranks[0]
     ended = Ended(
         Finish.LENGTH, Order((1,) * 6, 3), 3, total=2.0, queued=0.5, prefill=0.5, decode=1.0
     )
@@ -67,7 +68,7 @@ def test_steps_and_ends_arrive_in_vllms_families() -> None:
     )
     shown.stepped(Step(2, 4, tokens=1, computed_tokens=1, gaps=(0.5,), ended=(ended,)))
     shown.refused()
-    text = shown.text()
+    text = page.text()
     assert one(text, "num_requests_running") == 2
     assert one(text, "num_requests_waiting") == 4
     assert one(text, "num_requests_waiting_by_reason", reason="capacity") == 4

@@ -176,7 +176,7 @@ async def test_a_part_that_fails_ends_it_with_its_error(caplog: pytest.LogCaptur
         def broken() -> float:
             raise ZeroDivisionError
 
-        client.simulator.engine._clock = broken
+        client.simulator.engine.cores[0]._clock = broken
         client.fault("slow")
         with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(5):

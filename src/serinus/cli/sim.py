@@ -22,8 +22,9 @@ __all__ = ["add_arguments", "run"]
 EPILOG = f"""\
 faults:
 {chr(10).join(f"  {fault:<15} {about}" for fault, about in ABOUT.items())}
-  Written NAME[=VALUE][@START][+DURATION]; START counts from the start of the
-  program. Without START a fault is on at once, without DURATION for good.
+  Written NAME[:rank=N][=VALUE][@START][+DURATION]; START counts from the start
+  of the program. Without a rank all have it, without START it is on at once,
+  without DURATION for good.
   Durations: 500ms, 20, 20s, 2m, 1h. While it runs, faults are put on by
   POST /_sim/faults and taken off by DELETE /_sim/faults, from this machine only.
 
@@ -32,6 +33,8 @@ examples:
       vLLM's API and metrics on http://127.0.0.1:8000, healthy
   serinus sim --fault hang@30s+20s
       frozen for 20 s after half a minute, while its /health says 200
+  serinus sim --ranks 4 --fault hang:rank=2@30s+20s
+      four data-parallel ranks, of which one freezes
   serinus sim --engine openai --port 0 --load-seconds 20 --slots 2
       a plain server on a free port that needs 20 s to load
   curl -s http://127.0.0.1:8000/_sim/faults -d '{{"fault":"hang","seconds":20}}'
@@ -71,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--prefill", "DURATION", "0.1ms", "time to read one token of a prompt")
     add("--batch-tokens", "TOKENS", pace.batch_tokens, "prompt tokens read in one step at most")
     add("--answer-tokens", "TOKENS", pace.answer_tokens, "length of an answer that is not cut")
+    add("--ranks", "N", 1, "data-parallel ranks, each with these slots (vllm and sglang)")
     add("--load-seconds", "DURATION", "0", "time until the model is loaded")
     add(
         "--load-shape",
@@ -131,6 +135,7 @@ def options_of(arguments: argparse.Namespace) -> SimOptions:
             batch_tokens=whole("batch_tokens"),
             answer_tokens=whole("answer_tokens"),
         ),
+        ranks=whole("ranks"),
         load_seconds=seconds("load_seconds"),
         load_shape=None if arguments.load_shape is None else word("load_shape", LoadShape),
         load_tracking=arguments.enable_server_load_tracking,

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-__all__ = ["CounterNames", "Counters", "Samples", "largest", "progress", "read_counters"]
+__all__ = [
+    "CounterNames",
+    "Counters",
+    "Samples",
+    "by_rank",
+    "largest",
+    "progress",
+    "read_counters",
+]
 
 Samples: TypeAlias = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 """A metrics page: by sample name, the labels and the value of every sample."""
@@ -72,6 +80,23 @@ def read_counters(samples: Samples, names: CounterNames) -> Counters:
         steps=_total(samples, names.steps),
         finished=_total(samples, names.finished),
     )
+
+
+def by_rank(samples: Samples, label: str, names: CounterNames) -> dict[int, Counters]:
+    """Read a page for each rank that a label names; samples without that label are nobody's.
+
+    >>> page = {"a": [({"engine": "0"}, 1.0), ({"engine": "1"}, 2.0), ({}, 3.0)]}
+    >>> {rank: found.running for rank, found in
+    ...  by_rank(page, "engine", CounterNames(running=("a",))).items()}
+    {0: 1.0, 1: 2.0}
+    """
+    parts: dict[int, dict[str, list[tuple[Mapping[str, str], float]]]] = {}
+    for name in names.all:
+        for labels, value in samples.get(name, ()):
+            rank = labels.get(label, "")
+            if rank.isascii() and rank.isdigit():
+                parts.setdefault(int(rank), {}).setdefault(name, []).append((labels, value))
+    return {rank: read_counters(parts[rank], names) for rank in sorted(parts)}
 
 
 def largest(samples: Samples, over: frozenset[str]) -> Samples:

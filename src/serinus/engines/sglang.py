@@ -10,14 +10,22 @@ that cannot write a colon make `sglang_` of `sglang:`. Health checks are in no r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
-from serinus.engines.counters import CounterNames, Counters, Samples, largest, read_counters
+from serinus.engines.counters import (
+    CounterNames,
+    Counters,
+    Samples,
+    by_rank,
+    largest,
+    read_counters,
+)
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples, text
@@ -111,6 +119,15 @@ class SglangEngine(OpenAiApi):
     def counters(self, samples: Samples) -> Counters:
         """Return the sums over data-parallel ranks; processes that share requests count once."""
         return read_counters(largest(samples, _SAME_REQUESTS), self.traits.names)
+
+    def rank_counters(self, samples: Samples) -> Mapping[int, Counters]:
+        """Return a reading for each data-parallel rank; ends of requests are no rank's."""
+        return by_rank(largest(samples, _SAME_REQUESTS), "dp_rank", self.traits.names)
+
+    def directed(self, question: Question, rank: int) -> Question:
+        """Return the question with the field that chooses a rank, which both routes take."""
+        body = {**json.loads(question.body), "routed_dp_rank": rank}
+        return replace(question, body=json.dumps(body).encode())
 
 
 def _read(item: object) -> Chunk | None:

@@ -11,9 +11,10 @@ with `VLLM_SERVER_DEV_MODE=1` alone, as are the routes that put it to sleep.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from serinus.engines.counters import CounterNames, Samples
+from serinus.engines.counters import CounterNames, Counters, Samples, by_rank
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples
@@ -79,6 +80,14 @@ class VllmEngine(TextTranscripts, OpenAiApi):
             return None
         word = told.get("is_sleeping") if isinstance(told, dict) else None
         return word if isinstance(word, bool) else None
+
+    def rank_counters(self, samples: Samples) -> Mapping[int, Counters]:
+        """Return a reading for each data-parallel rank, which the label `engine` numbers."""
+        return by_rank(samples, "engine", self.traits.names)
+
+    def directed(self, question: Question, rank: int) -> Question:
+        """Return the question with the header that chooses a rank."""
+        return replace(question, headers=(*question.headers, ("x-data-parallel-rank", str(rank))))
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return the one way there is: ids need neither tokenizer nor chat template.

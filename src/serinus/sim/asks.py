@@ -55,6 +55,8 @@ class Dialect:
     context: int
     takes_token_ids: bool
     needs_model: bool
+    rank_field: str | None = None
+    """The field of a request that names its data-parallel rank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Ask:
     """Of how many of the best tokens of each place the log-probabilities are wanted."""
     by_id: bool = False
     """Tokens are told by their ids, where they would be by their texts."""
+    rank: int | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -121,7 +124,13 @@ def read_ask(kind: Kind, raw: bytes, dialect: Dialect) -> Ask:
         token_ids=_flag(body, "return_token_ids"),
         logprobs=_logprobs(body, kind),
         by_id=_flag(body, "return_tokens_as_token_ids"),
+        rank=_rank(body, dialect),
     )
+
+
+def _rank(body: Mapping[str, Any], dialect: Dialect) -> int | None:
+    field = dialect.rank_field
+    return None if field is None or body.get(field) is None else _whole(body, field, 0)
 
 
 def _body(raw: bytes) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """The routes by which faults are put on and taken off while the simulator runs.
 
     GET    /_sim                what is going on, as the simulator knows it and an engine would not
-    POST   /_sim/faults         {"fault": "hang", "seconds": 20, "after": 0, "value": null}
+    POST   /_sim/faults         {"fault": "hang", "seconds": 20, "after": 0, "value": null,
+                                 "rank": null}
     DELETE /_sim/faults         end all faults, and forget those that are planned
     DELETE /_sim/faults/NAME    the same for one
 
@@ -16,16 +17,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from serinus.errors import SettingsError
-from serinus.sim.engine import Engine
 from serinus.sim.faults import Board, Fault, Plan, Window, parse_fault
 from serinus.sim.loading import Phase
-from serinus.sim.options import SimOptions
+from serinus.sim.options import SimOptions, check_rank
 from serinus.sim.pages import Page, json_page
+from serinus.sim.ranks import Ranks
 
 __all__ = ["PREFIX", "Control"]
 
 PREFIX = "/_sim"
-_FIELDS = ("fault", "seconds", "after", "value")
+_FIELDS = ("fault", "seconds", "after", "value", "rank")
 
 
 class Control:
@@ -34,7 +35,7 @@ class Control:
     def __init__(
         self,
         options: SimOptions,
-        engine: Engine,
+        engine: Ranks,
         board: Board,
         *,
         phase: Callable[[], Phase],
@@ -70,6 +71,7 @@ class Control:
 
     def _add(self, body: bytes) -> None:
         plan = _read(body)
+        check_rank(plan, self._options.ranks)
         if plan.fault is Fault.REFUSE and plan.seconds is None and not self._reachable_for_good:
             raise SettingsError(
                 "fault 'refuse' closes this port too, and could not be taken off again: "
@@ -87,6 +89,7 @@ class Control:
             {
                 "engine": self._options.engine,
                 "model": self._options.model,
+                "ranks": self._options.ranks,
                 "uptime_seconds": round(now - self._began, 3),
                 "phase": self._phase(),
                 "sequences": {
@@ -111,7 +114,8 @@ class Control:
 
 
 def _named(window: Window) -> Mapping[str, Any]:
-    return {"fault": window.fault, "value": window.value}
+    plain = {"fault": window.fault, "value": window.value}
+    return plain if window.rank is None else {**plain, "rank": window.rank}
 
 
 def _finite(seconds: float) -> float | None:
@@ -136,7 +140,15 @@ def _read(body: bytes) -> Plan:
         after=_number(asked, "after") or 0.0,
         seconds=_number(asked, "seconds"),
         value=_number(asked, "value"),
+        rank=_whole(asked, "rank"),
     )
+
+
+def _whole(asked: Mapping[str, Any], field: str) -> int | None:
+    value = _number(asked, field)
+    if value is not None and value % 1:
+        raise SettingsError(f"{field}: a whole number is accepted, not {value!r}")
+    return None if value is None else int(value)
 
 
 def _number(asked: Mapping[str, Any], field: str) -> float | None:

@@ -70,9 +70,14 @@ VALUED: dict[Fault, float | None] = {
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 _PLAN = re.compile(
-    r"(?P<name>[^=@+]+)(?:=(?P<value>[^@+]*))?(?:@(?P<after>[^+]*))?(?:\+(?P<seconds>.*))?"
+    r"(?P<name>[^:=@+]+)(?::rank=(?P<rank>[^:=@+]*))?(?:=(?P<value>[^@+]*))?(?:@(?P<after>[^+]*))?(?:\+(?P<seconds>.*))?"
 )
-_SHAPE = "NAME[=VALUE][@START][+DURATION], as in 'hang@30s+20s' or 'slow=10@1m'"
+_SHAPE = (
+    "NAME[:rank=N][=VALUE][@START][+DURATION], as in 'hang@30s+20s', 'slow=10@1m' or"
+    " 'hang:rank=2@30s'"
+)
+WHOLE = frozenset({Fault.REFUSE, Fault.CRASH, Fault.FROZEN_METRICS})
+"""Faults of the server, which no rank has for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ class Window:
     start: float
     end: float = math.inf
     value: float | None = None
+    rank: int | None = None
+    """The rank that alone has it; None: all of them."""
 
     def covers(self, now: float) -> bool:
         """Say whether the fault is on at `now`."""
@@ -97,8 +104,11 @@ class Plan:
     after: float = 0.0
     seconds: float | None = None
     value: float | None = None
+    rank: int | None = None
 
     def __post_init__(self) -> None:
+        if self.rank is not None and self.fault in WHOLE:
+            raise SettingsError(f"fault '{self.fault}' is of the whole server, and has no rank")
         if self.value is not None and self.fault not in VALUED:
             raise SettingsError(
                 f"fault '{self.fault}' takes no value, and was given {self.value:g}; "
@@ -122,7 +132,7 @@ class Plan:
         start = began + self.after
         end = math.inf if self.seconds is None else start + self.seconds
         value = VALUED.get(self.fault) if self.value is None else self.value
-        return Window(self.fault, start, end, value)
+        return Window(self.fault, start, end, value, self.rank)
 
 
 def parse_seconds(text: str) -> float:
@@ -153,13 +163,15 @@ def parse_fault(name: str) -> Fault:
 
 
 def parse_plan(text: str) -> Plan:
-    """Read `NAME[=VALUE][@START][+DURATION]`: no start is at once, no duration is for good.
+    """Read `NAME[:rank=N][=VALUE][@START][+DURATION]`.
+
+    No rank is all of them, no start is at once, no duration is for good.
 
     Raises:
         SettingsError: The message says which part was not understood, and what is accepted.
 
     >>> parse_plan("hang@30s+20s")
-    Plan(fault=<Fault.HANG: 'hang'>, after=30.0, seconds=20.0, value=None)
+    Plan(fault=<Fault.HANG: 'hang'>, after=30.0, seconds=20.0, value=None, rank=None)
     """
     match = _PLAN.fullmatch(text.strip())
     if match is None:
@@ -170,7 +182,14 @@ def parse_plan(text: str) -> Plan:
         after=0.0 if match["after"] is None else parse_seconds(match["after"]),
         seconds=None if match["seconds"] is None else parse_seconds(match["seconds"]),
         value=None if match["value"] is None else _number(match["value"]),
+        rank=None if match["rank"] is None else _rank(match["rank"]),
     )
+
+
+def _rank(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise SettingsError(f"'{text}' is not a rank: 0, 1, 2 …; a fault is written {_SHAPE}")
+    return int(text)
 
 
 def _number(text: str) -> float:
@@ -192,6 +211,13 @@ class Board:
         self._windows = list(windows)
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
+        self._rank: int | None = None
+
+    def of_rank(self, rank: int) -> Board:
+        """Return a view of this board as one rank sees it: what is on for all, and for itself."""
+        view = Board(clock=self._clock)
+        view._windows, view._listeners, view._rank = self._windows, self._listeners, rank
+        return view
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed` whenever a window is added or taken away (not when time opens one)."""
@@ -204,7 +230,7 @@ class Board:
             SettingsError: The board is full of windows that are not over.
         """
         now = self._clock()
-        self._windows = [each for each in self._windows if now < each.end]
+        self._windows[:] = [each for each in self._windows if now < each.end]
         if len(self._windows) >= MOST_WINDOWS:
             raise SettingsError(f"at most {MOST_WINDOWS} faults can be on or planned at a time")
         self._windows.append(window)
@@ -213,13 +239,13 @@ class Board:
     def clear(self, fault: Fault | None = None) -> None:
         """End `fault`, or every fault, and forget what was planned of it."""
         kept = [] if fault is None else [each for each in self._windows if each.fault is not fault]
-        self._windows = kept
+        self._windows[:] = kept
         self._tell()
 
     def window(self, fault: Fault) -> Window | None:
         """Return the window in which `fault` is on now; of several, the latest to begin."""
         now = self._clock()
-        on = [each for each in self._windows if each.fault is fault and each.covers(now)]
+        on = [w for w in self._windows if w.fault is fault and w.covers(now) and self._mine(w)]
         return max(on, key=lambda each: each.start, default=None)
 
     def on(self, *faults: Fault) -> bool:
@@ -241,6 +267,9 @@ class Board:
         now = self._clock()
         edges = (edge - now for w in self._windows for edge in (w.start, w.end))
         return min((edge for edge in edges if edge > 0), default=math.inf)
+
+    def _mine(self, window: Window) -> bool:
+        return window.rank is None or self._rank is None or window.rank == self._rank
 
     def _tell(self) -> None:
         for changed in self._listeners:

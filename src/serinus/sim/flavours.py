@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from serinus.sim.asks import Dialect
 from serinus.sim.llamacpp import LlamaCpp
@@ -17,7 +17,7 @@ from serinus.sim.shapes import OpenAiShapes
 from serinus.sim.transformers import Transformers
 from serinus.sim.vllm import Vllm
 
-__all__ = ["FLAVOURS", "Flavour"]
+__all__ = ["FLAVOURS", "Flavour", "Ranked"]
 
 
 class Flavour(Protocol):
@@ -44,6 +44,14 @@ class Flavour(Protocol):
 
     def unknown(self, status: int) -> Page:
         """Return the answer to a path (404) or a method (405) that is not served."""
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A flavour whose servers have data-parallel ranks."""
+
+    def observer_of(self, rank: int) -> Observer:
+        """Return who is to hear of the steps of one rank of several."""
 
 
 FLAVOURS: Mapping[EngineName, Callable[[SimOptions], Flavour]] = {

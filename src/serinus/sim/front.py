@@ -9,23 +9,25 @@ from contextlib import contextmanager
 from serinus.sim.answers import events, whole
 from serinus.sim.asks import Ask, AskError, Kind, read_ask
 from serinus.sim.control import PREFIX, Control
-from serinus.sim.engine import Engine, QueueFullError
+from serinus.sim.engine import QueueFullError
 from serinus.sim.flavours import Flavour
 from serinus.sim.http import web
 from serinus.sim.jobs import HEALTH_ORDER, Job
 from serinus.sim.pages import Page, Situation, json_page
+from serinus.sim.ranks import Ranks
 from serinus.sim.shapes import Reply
 
 __all__ = ["Front"]
 
 TEXT_ROUTES = {"/v1/completions": Kind.COMPLETION, "/v1/chat/completions": Kind.CHAT}
+RANK_HEADER = "X-Data-Parallel-Rank"
 MOST_BODY = 8 * 1024 * 1024  # bytes; a prompt of a million ids
 
 
 class Front:
     """One handler for every request. The owner sets `loading`, and freezes the metrics page."""
 
-    def __init__(self, flavour: Flavour, engine: Engine, control: Control) -> None:
+    def __init__(self, flavour: Flavour, engine: Ranks, control: Control) -> None:
         self.loading = False
         self._flavour = flavour
         self._engine = engine
@@ -113,7 +115,7 @@ class Front:
             return self._told(shapes.loading())
         try:
             ask = read_ask(kind, raw, self._flavour.dialect)
-            job = self._engine.submit(ask.orders)
+            job = self._engine.submit(ask.orders, rank=self._rank(request, ask))
         except AskError as failure:
             return self._told(shapes.refusal(failure))
         except QueueFullError:
@@ -127,6 +129,11 @@ class Front:
             # Also when the client went away: the slot is free again.
             self._in_flight -= 1
             self._engine.abort(job)
+
+    def _rank(self, request: web.Request, ask: Ask) -> int | None:
+        """Return the rank that a request names; the header has the last word, as in engines."""
+        told = request.headers.get(RANK_HEADER) if len(self._engine) > 1 else None
+        return int(told) if told is not None and told.isdigit() else ask.rank
 
     async def _stream(self, request: web.Request, ask: Ask, job: Job) -> web.StreamResponse:
         """Answer in events. The status is sent at once: a hung engine has already said 200."""

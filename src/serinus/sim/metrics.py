@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-__all__ = ["Counter", "Family", "Gauge", "Histogram", "Labels", "page"]
+__all__ = ["Counter", "Family", "Gauge", "Histogram", "Joined", "Labels", "page"]
 
 Labels = Mapping[str, str]
 
@@ -52,11 +52,16 @@ class Gauge:
 
     def lines(self, created: float) -> Iterator[str]:
         """Yield the lines of the page."""
-        yield from _head(self.name, self.about, self.kind)
+        yield from Joined((self,)).lines(created)
+
+    def samples(self) -> Iterator[str]:
+        """Yield the lines with the values."""
         for labels, value in self._values.items():
             yield f"{self.name}{labels} {float(value)}"
-        if self.kind == "counter":
-            yield from _born(self.name.removesuffix("_total"), self.about, self._values, created)
+
+    def born(self) -> Iterable[str]:
+        """Return the labels of what has a time of its beginning."""
+        return self._values if self.kind == "counter" else ()
 
 
 class Counter(Gauge):
@@ -67,6 +72,8 @@ class Counter(Gauge):
 
 class Histogram:
     """How often a value was at most each bound, for one set of labels."""
+
+    kind = "histogram"
 
     def __init__(self, name: str, about: str, bounds: Sequence[float], labels: Labels) -> None:
         self.name = name
@@ -83,7 +90,10 @@ class Histogram:
 
     def lines(self, created: float) -> Iterator[str]:
         """Yield the lines of the page."""
-        yield from _head(self.name, self.about, "histogram")
+        yield from Joined((self,)).lines(created)
+
+    def samples(self) -> Iterator[str]:
+        """Yield the lines with the values."""
         seen = 0
         bounds = (*(str(float(bound)) for bound in self._bounds), "+Inf")
         for bound, count in zip(bounds, self._counts, strict=True):
@@ -92,7 +102,37 @@ class Histogram:
         labels = _label_text(self._labels)
         yield f"{self.name}_count{labels} {float(seen)}"
         yield f"{self.name}_sum{labels} {self._sum}"
-        yield from _born(self.name, self.about, (labels,), created)
+
+    def born(self) -> Iterable[str]:
+        """Return the labels of what has a time of its beginning."""
+        return (_label_text(self._labels),)
+
+
+class Joined:
+    """The same family of several ranks, each with labels of its own, as one family of a page.
+
+    What has no label of a rank is there once, as the first of them has it.
+    """
+
+    def __init__(self, parts: Sequence[Gauge | Histogram]) -> None:
+        self.name = parts[0].name
+        self._parts = parts
+
+    def lines(self, created: float) -> Iterator[str]:
+        """Yield the lines of the page."""
+        first = self._parts[0]
+        yield from _head(self.name, first.about, first.kind)
+        seen: set[str] = set()
+        for part in self._parts:
+            for line in part.samples():
+                series = line.rpartition(" ")[0]
+                if series not in seen:
+                    seen.add(series)
+                    yield line
+        born = dict.fromkeys(labels for part in self._parts for labels in part.born())
+        if born:
+            name = self.name.removesuffix("_total") if first.kind == "counter" else self.name
+            yield from _born(name, first.about, born, created)
 
 
 def _head(name: str, about: str, kind: str) -> Iterator[str]:

@@ -19,12 +19,13 @@ from serinus.errors import LifecycleError
 from serinus.sim.control import Control
 from serinus.sim.engine import Engine
 from serinus.sim.faults import Board, Fault
-from serinus.sim.flavours import FLAVOURS
+from serinus.sim.flavours import FLAVOURS, Flavour, Ranked
 from serinus.sim.front import Front
 from serinus.sim.listener import Place
 from serinus.sim.loading import Phase, phase_at
 from serinus.sim.options import SimOptions
 from serinus.sim.port import Port
+from serinus.sim.ranks import Ranks
 
 __all__ = ["CRASH_CODE", "Simulator", "die"]
 
@@ -57,12 +58,12 @@ class Simulator:
     ) -> None:
         self.options = options
         self.board = Board(clock=clock)
+        self._clock = clock
         flavour = FLAVOURS[options.engine](options)
-        self.engine = Engine(options.pace, self.board, observer=flavour.observer, clock=clock)
+        self.engine = Ranks([self._core(flavour, rank) for rank in range(options.ranks)])
         control = Control(options, self.engine, self.board, phase=self.phase, clock=clock)
         self._front = Front(flavour, self.engine, control)
         self._load_shape = options.load_shape or flavour.load_shape
-        self._clock = clock
         self._die = die
         self._began = clock()
         self._changed = asyncio.Event()
@@ -70,6 +71,11 @@ class Simulator:
         self.board.listen(self._freeze)
         self._ports: list[Port] = []
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _core(self, flavour: Flavour, rank: int) -> Engine:
+        observer = flavour.observer_of(rank) if isinstance(flavour, Ranked) else flavour.observer
+        board = self.board.of_rank(rank)
+        return Engine(self.options.pace, board, observer=observer, clock=self._clock)
 
     @property
     def url(self) -> str:
@@ -123,7 +129,8 @@ class Simulator:
         except BaseException:
             await self.close()
             raise
-        self._spawn(self.engine.run(), "serinus sim: engine")
+        for rank, core in enumerate(self.engine.cores):
+            self._spawn(core.run(), f"serinus sim: engine{f' {rank}' if rank else ''}")
         self._spawn(self._watch(), "serinus sim: port and crash")
 
     async def close(self) -> None:

@@ -8,11 +8,12 @@ ends; the gauges are written at a prefill, every 40 steps and when the engine fa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from serinus.sim.asks import Dialect
 from serinus.sim.jobs import HEALTH_ORDER
 from serinus.sim.loading import LoadShape
-from serinus.sim.metrics import Counter, Gauge, page
+from serinus.sim.metrics import Counter, Gauge, Joined, Labels, page
 from serinus.sim.observer import Observer, Step
 from serinus.sim.openai import OpenAi
 from serinus.sim.options import SimOptions
@@ -32,11 +33,42 @@ class SglangShapes(OpenAiShapes):
 
 
 class SglangPage:
-    """The metrics page, and the observer that keeps it. `made` is all tokens so far."""
+    """The metrics page of all ranks. Requests are counted where they are tokenised: by no rank."""
 
-    def __init__(self, model: str) -> None:
-        of = {"model_name": model, "engine_type": "unified", "tp_rank": "0", "pp_rank": "0"}
+    def __init__(self, model: str, ranks: int) -> None:
+        of = {"model_name": model, "engine_type": "unified"}
         self._of = of
+        self._generated = Counter("sglang:generation_tokens_total", "Tokens, at the end.", of)
+        self._ended = Gauge("sglang:e2e_request_latency_seconds_count", "Ended requests.", of)
+        self.ranks = tuple(
+            SglangRank(of if ranks == 1 else {**of, "dp_rank": str(rank)}, self.ended)
+            for rank in range(ranks)
+        )
+
+    @property
+    def made(self) -> int:
+        """All tokens so far."""
+        return sum(rank.made for rank in self.ranks)
+
+    def ended(self, tokens: int) -> None:
+        """Count a request that came to its end."""
+        self._generated.add(tokens, self._of)
+        self._ended.add(1, self._of)
+
+    def text(self) -> str:
+        """Return the page."""
+        families = [rank.families() for rank in self.ranks]
+        joined = [Joined(parts) for parts in zip(*families, strict=True)]
+        return page((*joined, self._generated, self._ended), created=0.0)
+
+
+class SglangRank:
+    """The part of one rank, and the observer that keeps it. `made` is its tokens so far."""
+
+    def __init__(self, labels: Labels, ended: Callable[[int], None]) -> None:
+        of = {**labels, "tp_rank": "0", "pp_rank": "0"}
+        self._of = of
+        self._end = ended
         self._decode, self._prefill = {**of, "mode": "decode"}, {**of, "mode": "prefill_compute"}
         self.made = 0
         self._steps = 0
@@ -45,8 +77,6 @@ class SglangPage:
         self._tokens = Counter(
             "sglang:realtime_tokens_total", "Tokens processed.", self._decode, self._prefill
         )
-        self._generated = Counter("sglang:generation_tokens_total", "Tokens, at the end.", of)
-        self._ended = Gauge("sglang:e2e_request_latency_seconds_count", "Ended requests.", of)
 
     def stepped(self, step: Step) -> None:
         """Take down a step; the gauges are written now and then."""
@@ -59,16 +89,14 @@ class SglangPage:
             self._queued.set(step.waiting, self._of)
         for end in step.ended:
             if end.order != HEALTH_ORDER:
-                self._generated.add(end.tokens, self._of)
-                self._ended.add(1, self._of)
+                self._end(end.tokens)
 
     def refused(self) -> None:
         """Count nothing: SGLang does not."""
 
-    def text(self) -> str:
-        """Return the page."""
-        families = (self._running, self._queued, self._tokens, self._generated, self._ended)
-        return page(families, created=0.0)
+    def families(self) -> tuple[Gauge, ...]:
+        """Return its families, in the order of the page."""
+        return self._running, self._queued, self._tokens
 
 
 class Sglang(OpenAi):
@@ -79,16 +107,24 @@ class Sglang(OpenAi):
     load_shape = LoadShape.CLOSED
 
     def __init__(self, options: SimOptions) -> None:
-        self._page = SglangPage(options.model)
+        self._page = SglangPage(options.model, options.ranks)
         self.shapes = SglangShapes(options.model)
         self.dialect = Dialect(
-            options.model, options.context, takes_token_ids=True, needs_model=False
+            options.model,
+            options.context,
+            takes_token_ids=True,
+            needs_model=False,
+            rank_field="routed_dp_rank" if options.ranks > 1 else None,
         )
 
     @property
     def observer(self) -> Observer:
         """The metrics page."""
-        return self._page
+        return self.observer_of(0)
+
+    def observer_of(self, rank: int) -> Observer:
+        """Return the part of the metrics page that is a rank's."""
+        return self._page.ranks[rank]
 
     def metrics(self) -> str:
         """Return the metrics page as it is now."""

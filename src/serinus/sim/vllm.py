@@ -168,6 +168,7 @@ class Vllm:
             model=options.model,
             context=options.context,
             capacity=options.context * options.pace.slots,
+            ranks=options.ranks,
         )
         self.shapes: OpenAiShapes = VllmShapes(options.model, context=options.context)
         self.dialect = Dialect(
@@ -177,7 +178,11 @@ class Vllm:
     @property
     def observer(self) -> Observer:
         """The metrics page, which hears of every step."""
-        return self._page
+        return self.observer_of(0)
+
+    def observer_of(self, rank: int) -> Observer:
+        """Return the part of the metrics page that is a rank's."""
+        return self._page.ranks[rank]
 
     def metrics(self) -> str:
         """Return the metrics page as it is now."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from serinus.sim.metrics import Counter, Family, Gauge, Histogram, Labels, page
+from serinus.sim.metrics import Counter, Gauge, Histogram, Joined, Labels, page
 from serinus.sim.observer import Ended, Step
 
-__all__ = ["VllmPage"]
+__all__ = ["VllmPage", "VllmRank"]
 
 # fmt: off
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
@@ -58,28 +58,62 @@ def _up_to(most: int) -> tuple[int, ...]:
 
 
 class VllmPage:
-    """The page, and the observer that keeps it true.
+    """The page of all ranks. `context` and `capacity` are those of each of them, in tokens."""
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        context: int,
+        capacity: int,
+        ranks: int = 1,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.ranks = tuple(
+            VllmRank(rank, model=model, context=context, capacity=capacity, wall=wall)
+            for rank in range(ranks)
+        )
+
+    def text(self) -> str:
+        """Return the page as it is now."""
+        families = [rank.families() for rank in self.ranks]
+        joined = [Joined(parts) for parts in zip(*families, strict=True)]
+        return page(joined, created=self.ranks[0].created)
+
+    def sleeps(self, state: str) -> None:
+        """Take in how it sleeps, one of the values of the label; empty for none of them."""
+        for rank in self.ranks:
+            rank.sleeps(state)
+
+
+class VllmRank:
+    """The part of one rank, and the observer that keeps it true.
 
     `context` is the longest prompt with its answer and `capacity` what the key-value cache holds,
     both in tokens.
     """
 
     def __init__(
-        self, *, model: str, context: int, capacity: int, wall: Callable[[], float] = time.time
+        self,
+        rank: int,
+        *,
+        model: str,
+        context: int,
+        capacity: int,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._created = wall()
+        self.created = wall()
         self._capacity = capacity
-        self._engine: dict[str, str] = {"engine": "0", "model_name": model}
+        self._engine: dict[str, str] = {"engine": str(rank), "model_name": model}
         self._model: dict[str, str] = {"model_name": model}
         self._values: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self._declare_values()
         self._declare_histograms(_up_to(context))
 
-    def text(self) -> str:
-        """Return the page as it is now."""
-        families: tuple[Family, ...] = (*self._values.values(), *self._histograms.values())
-        return page(families, created=self._created)
+    def families(self) -> tuple[Gauge | Histogram, ...]:
+        """Return its families, in the order of the page."""
+        return (*self._values.values(), *self._histograms.values())
 
     def stepped(self, step: Step) -> None:
         """Take a step into the counters, and the state after it into the gauges."""
@@ -184,7 +218,7 @@ class VllmPage:
             counter(name, about, *self._each(label, values))
         gauge("cache_config_info", "Information of the LLMEngine CacheConfig", value=1.0)
         started = Gauge("process_start_time_seconds", "Start time of the process.", {})
-        started.set(self._created, {})
+        started.set(self.created, {})
         self._values[started.name] = started
 
     def _declare_histograms(self, lengths: tuple[int, ...]) -> None:
