@@ -170,13 +170,15 @@ async def over_sim(
     *,
     kind: str = "vllm",
     slots: int = 4,
+    cores: int = 1,
     load_seconds: float = 0.0,
     load_shape: LoadShape | None = None,
     **changed: Any,
 ) -> AsyncIterator[SimRig]:
-    """Simulate an engine and watch it; wait until it is ready unless it loads."""
+    """Simulate an engine of so many ranks and watch it; wait until it is ready unless it loads."""
     options = SimOptions(
         engine=EngineName(kind),
+        ranks=cores,
         port=0,
         context=100_000,
         pace=Pace(slots=slots, step_seconds=0.01, answer_tokens=10_000),

@@ -109,7 +109,7 @@ async def test_our_own_answers_are_not_taken_for_users_work() -> None:
     """An exam moves the counters by many tokens: nobody's progress."""
     async with over_sim(**EXAMINED) as rig:
         await until_learned(rig)
-        assert not rig.watch.scraper.ledger.late
+        assert not rig.watch.scraper.book.ledger.late
         assert rig.standing().progress_at is None
         assert examiner(rig).answers[Mark.UNJUDGED] == 0
 

@@ -208,7 +208,7 @@ class Board:
             spent = Spending(of_canaries=of_canaries, of_tokens=of_tokens)
             target.standing = target.standing._replace(spent=spent)
         self.endpoints[address] = watched
-        self._start(target, str(address))
+        self._start(target, self.groups.scopes(address))
         return watched
 
     def unwatch(self, watched: Watched) -> None:
@@ -359,16 +359,16 @@ class Board:
             self.checks[name] = target
         else:
             owner.checks = (*owner.checks, target)
-        self._start(target, "" if owner is None else str(owner.address))
+        self._start(target, ("",) if owner is None else self.groups.scopes(owner.address))
         return target
 
     def tell(self, target: HealthCheckTarget, *evidence: Evidence) -> None:
         """Bring evidence that nobody asked for."""
         self.manager.tell(target, *evidence)
 
-    def _start(self, target: HealthCheckTarget, owner: str) -> None:
+    def _start(self, target: HealthCheckTarget, scopes: tuple[str, ...]) -> None:
         self.manager.add(target)
-        lease = self.leases.evidence(owner, self.clock())
+        lease = self._lease_of(scopes, self.clock())
         if lease is not None:
             self.manager.tell(target, lease)
         self.changed()
@@ -432,23 +432,31 @@ class Board:
 
     def _tell_lease(self, endpoint: str) -> None:
         now = self.clock()
-        for owner, target in tuple(self._scoped()):
-            if endpoint in {"", owner}:
-                self.manager.tell(target, self.leases.evidence(owner, now) or Lease(now, now))
+        for scopes, target in tuple(self._scoped()):
+            if not endpoint or endpoint in scopes:
+                self.manager.tell(target, self._lease_of(scopes, now) or Lease(now, now))
         self.changed()
+
+    def _lease_of(self, scopes: tuple[str, ...], now: float) -> Lease | None:
+        """Return what the leases come to that cover a target; None when none does."""
+        found = [self.leases.evidence(scope, now) for scope in scopes]
+        return max(filter(None, found), key=lambda lease: lease.until, default=None)
 
     def _note_lease(self, subject: str, before: str, after: str, reason: str, told: str) -> None:
         self.history.add(Transition(self.clock(), subject, before, after, reason, told))
         level = logging.WARNING if reason == "ran_out" else logging.INFO
         logger.log(level, "%s: %s: %s", subject, reason, told)
 
-    def _scoped(self) -> Iterable[tuple[str, HealthCheckTarget]]:
-        """Return every target with the address of its endpoint; empty for the process's checks."""
+    def _scoped(self) -> Iterable[tuple[tuple[str, ...], HealthCheckTarget]]:
+        """Return every target with the addresses that a lease for it may have.
+
+        That of its endpoint, that of the endpoint's group; an empty one for the process's checks.
+        """
         for watched in tuple(self.endpoints.values()):
             for target in (watched.target, *watched.checks):
-                yield str(watched.address), target
+                yield self.groups.scopes(watched.address), target
         for target in tuple(self.checks.values()):
-            yield "", target
+            yield ("",), target
 
     # --- what follows ------------------------------------------------------------------------
 
@@ -506,6 +514,9 @@ class Board:
                 yield CheckReport(target.name, owner, target.standing)
 
     def _judged(self, target: HealthCheckTarget, before: Verdict) -> None:
+        if self.groups.speaks_for(target.name):
+            self.changed()
+            return
         after = target.standing.verdict
         at = after.evidence.at
         detail = told_of(target.standing, at)

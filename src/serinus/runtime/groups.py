@@ -98,6 +98,17 @@ class Groups:
         """Return the group that an endpoint belongs to."""
         return next((one for one in self._known.values() if address in one.places), None)
 
+    def scopes(self, address: EndpointAddress) -> tuple[str, ...]:
+        """Return the addresses by which a lease may cover an endpoint: its own, its group's."""
+        gathering = self.of(address)
+        return (
+            (str(address),) if gathering is None else (str(address), str(gathering.group.address))
+        )
+
+    def speaks_for(self, name: str) -> bool:
+        """Whether an endpoint is but the front of a group: its own verdict means nothing."""
+        return any(one.places and str(one.group.address) == name for one in self)
+
     def rules_of(self, address: EndpointAddress) -> Rules:
         """Return the rules of an endpoint: ranks of one engine share its canaries' cost."""
         gathering = self.of(address)
@@ -115,7 +126,7 @@ class Groups:
             for address in gathering.places:
                 watched = self._board.endpoints.get(address)
                 if watched is not None and watched.target is target:
-                    self._tell_of(gathering)
+                    self._tell_of(gathering, worse=not target.standing.verdict.ready)
                     if gathering.spreads and _fell(target):
                         self._ask_others(gathering, address, target)
                     return
@@ -130,7 +141,7 @@ class Groups:
             if sibling is not None and address != fallen:
                 self._board.tell(sibling.target, SiblingFailed(at, name, str(verdict.reason)))
 
-    def _tell_of(self, gathering: Gathering) -> None:
+    def _tell_of(self, gathering: Gathering, *, worse: bool) -> None:
         endpoints, now = self._board.endpoints, self._board.clock()
         known = {one: endpoints[one].health() for one in gathering.places if one in endpoints}
         health = gathering.health(known)
@@ -140,7 +151,7 @@ class Groups:
             return
         name, reason, why = str(health.address), health.reason, health.why(now)
         self._board.history.add(Transition(now, name, before, told, reason, why))
-        level = logging.WARNING if health.missing else logging.INFO
+        level = logging.WARNING if worse else logging.INFO
         logger.log(level, "%s: %s -> %s (%s): %s", name, before, told, reason, why)
 
     def _turns_anew(self, gathering: Gathering, *also: EndpointAddress) -> None:

@@ -297,6 +297,13 @@ class Declaration:
         "How many members of a group must be ready: `all`, `any`, `majority`, a number of them, "
         "or a share such as `75%`.",
     )
+    ranks: int = setting(
+        0,
+        Whole(0, 1024),
+        Group.SIDECAR,
+        "How many data-parallel ranks each engine has. 0: as its metrics page tells; 1: they are "
+        "not told apart.",
+    )
 
     # Wrong output
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, CanaryUnknown
 from serinus.core.transcript import Transcript
 from serinus.engines import AnswerReader, Blame, Engine, Failure, Question
-from serinus.engines.capabilities import Transcribes, TranscriptReader
+from serinus.engines.capabilities import DirectsToRanks, Transcribes, TranscriptReader
+from serinus.sidecar.book import Book
 from serinus.sidecar.client import EngineClient, Exchange
 from serinus.sidecar.contact import ContactError, Trouble
 from serinus.sidecar.credentials import Credentials
 from serinus.sidecar.ledger import Ledger
-from serinus.sidecar.scraper import Scraper
 
 __all__ = ["Asker", "Outcome", "Sitting", "Within", "outcome_of", "outcome_of_trouble"]
 
@@ -61,20 +61,25 @@ class Sitting(NamedTuple):
 
 
 class Asker:
-    """Asks one engine for one token, in the way that it understands, and keeps the ledger of it."""
+    """Asks one engine for one token, in the way that it understands, and keeps the ledger of it.
+
+    With a `rank`, that rank of it is asked.
+    """
 
     def __init__(
         self,
         engine: Engine,
         client: EngineClient,
-        scraper: Scraper,
+        book: Book,
         credentials: Credentials,
         *,
+        rank: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._client = client
-        self._scraper = scraper
+        self._book = book
+        self._rank = rank
         self._credentials = credentials
         self._clock = clock
         self._way = 0
@@ -92,7 +97,7 @@ class Asker:
         `on_top`: users' work is in flight. Raises ContactError. Cancelling it closes the
         connection, which is how an engine is told to give the request up.
         """
-        ways = self._engine.alternatives(model)
+        ways = self._directed(self._engine.alternatives(model))
         exchange = await self._send(ways[self._way], on_top=on_top)
         while _lacks(exchange.answer.failure) and self._way + 1 < len(ways):
             self._way += 1
@@ -104,6 +109,12 @@ class Asker:
             self._way = 0  # none of them: begin with the best again
         return exchange
 
+    def _directed(self, ways: tuple[Question, ...]) -> tuple[Question, ...]:
+        engine, rank = self._engine, self._rank
+        if rank is None or not isinstance(engine, DirectsToRanks):
+            return ways
+        return tuple(engine.directed(question, rank) for question in ways)
+
     async def examine(
         self, engine: Transcribes, model: str, prompt: str, *, tokens: int, within: Within
     ) -> Sitting:
@@ -111,7 +122,7 @@ class Asker:
 
         Raises ContactError, and TimeoutError if the first token is late.
         """
-        ways = engine.greedy(model, prompt, tokens=tokens)
+        ways = self._directed(engine.greedy(model, prompt, tokens=tokens))
         way = min(self._greedy_way, len(ways) - 1)
         first = sitting = await self._sit(ways[way], engine.transcript_reader(), tokens, within)
         while sitting.refused and way + 1 < len(ways):
@@ -173,11 +184,11 @@ class Asker:
 
     @property
     def _ledger(self) -> Ledger:
-        return self._scraper.ledger
+        return self._book.ledger
 
     @_ledger.setter
     def _ledger(self, ledger: Ledger) -> None:
-        self._scraper.ledger = ledger
+        self._book.ledger = ledger
 
 
 def outcome_of(exchange: Exchange) -> CanaryPassed | CanaryFailed:

@@ -27,19 +27,17 @@ from serinus.core.verdict import Standing
 from serinus.engines import Engine
 from serinus.runtime.target import HealthCheckTarget
 from serinus.sidecar.asker import Asker, outcome_of
-from serinus.sidecar.client import EngineClient
+from serinus.sidecar.book import Book
 from serinus.sidecar.contact import ContactError
+from serinus.sidecar.hearer import Hearer
 from serinus.sidecar.life import Stage
 from serinus.sidecar.presence import Presence
-from serinus.sidecar.scraper import Scraper
 from serinus.sidecar.words import OwnHealth
 
 __all__ = ["Doubts"]
 
 logger = logging.getLogger("serinus")
 
-_PATIENCE = 2.0
-_PAGE_BYTES = 64 << 10
 _GLANCE = 0.5
 """Seconds between two looks at whether there is any doubt; less where the stall budget is short."""
 _LOOKS = 20
@@ -47,7 +45,7 @@ _LOOKS = 20
 
 
 class Doubts:
-    """Runs beside the canaries of one engine.
+    """Runs beside the canaries of one engine, or of one rank of it.
 
     `spent` is told of each last question but those that `passed` is told of, which prove that work
     gets done; `heard` of the engine's own word each time that it was asked for, `worked` of work
@@ -60,9 +58,9 @@ class Doubts:
         target: HealthCheckTarget,
         engine: Engine,
         *,
-        client: EngineClient,
+        hearer: Hearer,
         presence: Presence,
-        scraper: Scraper,
+        book: Book,
         asker: Asker,
         asking: asyncio.Lock,
         spent: Callable[[Spent], None],
@@ -75,9 +73,9 @@ class Doubts:
         self.own_health: OwnHealth | None = None
         self._target = target
         self._engine = engine
-        self._client = client
+        self._hearer = hearer
         self._presence = presence
-        self._scraper = scraper
+        self._book = book
         self._asker = asker
         self._asking = asking
         self._spent = spent
@@ -101,7 +99,7 @@ class Doubts:
             return
         standing, now = self._target.standing, self._clock()
         if self._hears(standing, now):
-            self.own_health = await self._hear()
+            self.own_health = await self._hearer.hear(since=now - self._health_interval / 2)
             self._heard(self.own_health.told())
         self._compare(self.own_health)
         model = self._presence.model
@@ -117,25 +115,15 @@ class Doubts:
 
     async def _goes_on(self) -> bool:
         """Whether an engine whose page cannot show it says, by generating, that work goes on."""
-        page = self._scraper.last
-        shows = page is not None and page.steady and not self._scraper.trouble
+        page = self._book.last
+        shows = page is not None and page.steady and not self._book.trouble
         if shows or not self._engine.traits.health_generates:
             return False
-        own = self.own_health = await self._hear()
+        own = self.own_health = await self._hearer.hear(since=self._clock())
         self._heard(own.told())
         if own.well:
             self._worked(own.at)
         return own.well
-
-    async def _hear(self) -> OwnHealth:
-        patience = max(_PATIENCE, 2 * self._engine.traits.health_seconds)
-        try:
-            page = await self._client.get(
-                self._engine.health_path, seconds=patience, limit=_PAGE_BYTES
-            )
-        except ContactError as error:
-            return OwnHealth(self._clock(), None, error.detail)
-        return OwnHealth(self._clock(), page.status)
 
     def _compare(self, own: OwnHealth | None) -> None:
         """Say it once for each time that the engine calls itself well and is not ready."""
@@ -177,8 +165,8 @@ class Doubts:
                 self._spent(Spent(self._clock(), tokens=1, urgent=True))
                 return  # the stall budget judges
         outcome = outcome_of(exchange)
-        page = self._scraper.last
-        blind = page is None or not page.steady or bool(self._scraper.trouble)
+        page = self._book.last
+        blind = page is None or not page.steady or bool(self._book.trouble)
         if isinstance(outcome, CanaryPassed) and blind:
             self._passed(outcome)
         else:

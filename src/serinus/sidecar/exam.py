@@ -13,6 +13,7 @@ from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
 from serinus.settings import Settings
 from serinus.sidecar.asker import Asker, Within
+from serinus.sidecar.book import Book
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
@@ -88,15 +89,16 @@ class Exam:
         *,
         until: Callable[[Correctness, int], bool],
     ) -> Correctness:
+        book = Book(stall=self._settings.health_check_busy_stall)
         scraper = Scraper(
             self._engine,
             self._client,
+            book,
             heard=lambda _seen: None,
-            stall=self._settings.health_check_busy_stall,
             port=self._target.metrics_port,
             clock=self._clock,
         )
-        asker = Asker(self._engine, self._client, scraper, self._credentials, clock=self._clock)
+        asker = Asker(self._engine, self._client, book, self._credentials, clock=self._clock)
         within = Within(self._settings.health_check_request_timeout, tokens * _PER_TOKEN)
         rights = misses = 0
         engine = self._engine

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from serinus.engines import Engine
-from serinus.engines.capabilities import TellsSleep
+from serinus.engines import Counters, Engine, Samples
+from serinus.engines.capabilities import TellsRanks, TellsSleep
 from serinus.engines.exposition import MAX_PAGE_BYTES, read_page
 from serinus.errors import EngineError
+from serinus.sidecar.book import Book, together
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError, Trouble
-from serinus.sidecar.ledger import SHOWS_WITHIN, Ledger, Seen
+from serinus.sidecar.ledger import Seen
 
 __all__ = ["Scraper"]
 
@@ -24,24 +25,25 @@ _TRY_AGAIN = 60.0
 class Scraper:
     """One page at a time: who asks while another is under way waits, and takes what that brought.
 
-    `port` is where the page is, the engine's usual one if None.
-
-    `heard` is called with each reading. `stall` is the stall budget. `ledger` is kept up by
-    whoever sends canaries.
+    `port` is where the page is, the engine's usual one if None. `book` is that of the whole engine;
+    while there are `ranks`, theirs are read in its place. `heard` is called with what each reading
+    says of the whole.
     """
 
     def __init__(
         self,
         engine: Engine,
         client: EngineClient,
+        book: Book,
         *,
         heard: Callable[[Seen], None],
-        stall: float,
         port: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # A page must have shown the last question (see `doubt`) before the stall budget is over.
-        self.ledger = Ledger(shows_within=min(SHOWS_WITHIN, stall / 4))
+        self.book = book
+        self.ranks: dict[int, Book] = {}
+        self.ranked: Callable[[Mapping[int, Counters]], None] = lambda _ranks: None
+        """Called with the ranks that a page tells of, before it is read."""
         self.trouble = ""
         """Why there was no reading last time; empty if there was."""
         self.last: Seen | None = None
@@ -61,7 +63,8 @@ class Scraper:
 
     def forget(self) -> None:
         """Begin again, with another engine."""
-        self.ledger = self.ledger.anew()
+        for book in self._books():
+            book.forget()
         self.trouble, self.last, self.asleep = "", None, None
         self._absent_until = float("-inf")
 
@@ -77,10 +80,10 @@ class Scraper:
                     return self.last
                 return await self._read(seconds)
         except TimeoutError as error:
-            self.trouble = f"no metrics within {seconds:g} s"
+            self._fail(f"no metrics within {seconds:g} s")
             raise ContactError(Trouble.SILENT, self.trouble) from error
         except EngineError as error:
-            self.trouble = str(error)
+            self._fail(str(error))
             raise
 
     async def _read(self, seconds: float) -> Seen:
@@ -94,10 +97,29 @@ class Scraper:
         if page.status != 200:
             raise EngineError(f"no metrics page (HTTP {page.status})")
         samples = read_page(page.body, names=self._engine.metric_names)
-        counters = self._engine.counters(samples)
-        self.ledger, seen = self.ledger.read(counters, began=began, at=self._clock())
+        seen = self._taken(samples, began, self._clock())
         self.trouble, self.last = "", seen
         if isinstance(self._engine, TellsSleep):
             self.asleep = self._engine.asleep(samples)
         self._heard(seen)
         return seen
+
+    def _taken(self, samples: Samples, began: float, at: float) -> Seen:
+        engine = self._engine
+        found = engine.rank_counters(samples) if isinstance(engine, TellsRanks) else {}
+        self.ranked(found)
+        if not self.ranks:
+            return self.book.read(engine.counters(samples), began=began, at=at)
+        seen = [
+            book.read(found.get(rank, Counters()), began=began, at=at)
+            for rank, book in tuple(self.ranks.items())
+        ]
+        return together(seen, at=at)
+
+    def _books(self) -> tuple[Book, ...]:
+        return (self.book, *self.ranks.values())
+
+    def _fail(self, trouble: str) -> None:
+        self.trouble = trouble
+        for book in self._books():
+            book.trouble = trouble

@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from serinus.errors import LifecycleError
+from serinus.engines import ENGINES
+from serinus.engines.capabilities import DirectsToRanks
+from serinus.errors import LifecycleError, SettingsError
 from serinus.runtime.draining import SignalWatch
 from serinus.runtime.runtime import Runtime
 from serinus.settings import Settings
@@ -47,6 +49,7 @@ class Sidecar:
         seed: int | None = None,
     ) -> None:
         self.targets = tuple(targets)
+        _check_ranks(self.targets, settings)
         self.watches: tuple[EngineWatch | StrangerWatch, ...] = ()
         self._settings = settings
         self._credentials = Credentials(settings)
@@ -132,3 +135,15 @@ class Sidecar:
         )
         self.runtime.start_task(watch.run(), name=f"watch of {target.address}")
         return watch
+
+
+def _check_ranks(targets: Sequence[Target], settings: Settings) -> None:
+    """Raise SettingsError where ranks are declared of an engine that lets nobody choose one."""
+    able = [engine.name for engine in ENGINES if isinstance(engine, DirectsToRanks)]
+    for target in targets:
+        engine = target.engine
+        if settings.ranks > 1 and not target.recognise and not isinstance(engine, DirectsToRanks):
+            raise SettingsError(
+                f"ranks: {settings.ranks} of {target.address}, and no request can choose its rank "
+                f"with the engine '{engine.name}'; accepted: 0 or 1, or --engine {', '.join(able)}"
+            )
