@@ -251,10 +251,28 @@ async def test_a_hang_in_an_exam_is_seen_as_soon_as_by_any_canary() -> None:
     """The first token has the canary's deadline."""
     engine = Greedy()
     async with bench() as on:
-        await serve(on, engine)
+        examiner = await serve(on, engine)
+        await asyncio.sleep(10)
+        assert examiner.warm
         engine.behaviour = "hangs"
         assert await on.until_not_ready(within=4) < 4
         assert on.reason() is Reason.CANARY_TIMEOUT
+
+
+async def test_the_first_exam_of_a_life_may_be_slow() -> None:
+    """Something may have to be compiled before log-probabilities can be told."""
+    engine = Greedy()
+    async with bench() as on:
+        examiner = await serve(on, engine)
+        engine.latency = 30.0
+        await asyncio.sleep(31)
+        engine.latency = 0.01
+        await asyncio.sleep(15)
+        assert on.ready()
+        assert examiner.warm
+        assert on.target().counts.failed == 0
+        examiner.restarted()
+        assert examiner.first > 30
 
 
 async def test_a_slow_answer_is_proof_and_no_exam() -> None:

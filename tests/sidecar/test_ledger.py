@@ -193,6 +193,31 @@ _ACTS = st.sampled_from(["send", "pass", "answer", "give up", "never"])
 _GROWTH = st.integers(min_value=0, max_value=3)
 
 
+def test_an_exam_may_bring_many_tokens(idle: Ledger) -> None:
+    """As many as were asked for, a step each; one more was made for somebody else."""
+    asked = idle.sent(1.0, tokens=24)
+    for ledger in (asked, asked.passed(2.0)):
+        _, seen = read(ledger, page(tokens=124, steps=127, finished=11), 2.0)
+        assert not seen.progress
+        for more in ({"tokens": 125}, {"steps": 128}, {"finished": 12}):
+            _, seen = read(ledger, page(**{"tokens": 124, "steps": 127, "finished": 11, **more}), 2)
+            assert seen.progress, more
+
+
+def test_an_exam_that_was_given_up_may_give_its_tokens_late(idle: Ledger) -> None:
+    """All of them, once; a canary that is given up afterwards has one."""
+    ledger = idle.sent(1.0, tokens=24).given_up()
+    ledger, seen = read(ledger, page(tokens=124, steps=127), 2.0)
+    assert (seen.progress, ledger.late) == (False, 0)
+    _, seen = read(ledger, page(tokens=125, steps=128), 3.0)
+    assert seen.progress
+    ledger = ledger.sent(4.0).given_up()
+    _, seen = read(ledger, page(tokens=126, steps=130), 5.0)
+    assert seen.progress
+    both = idle.sent(1.0, tokens=24).given_up().sent(2.0).given_up()
+    assert (both.late, both.late_tokens) == (2, 24)
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[str, int, int, int]]:
     """Acts of ours, each followed by a reading: pending, and how far the counters went."""

@@ -128,6 +128,7 @@ async def test_at_most_one_question_is_in_flight() -> None:
 async def test_an_exam_that_is_not_answered_is_a_failed_canary() -> None:
     """A hang is seen as soon as by any canary."""
     async with over_sim(**{**EXAMINED, "canary_wait_time": 60.0}) as rig:
+        await rig.until(lambda: examiner(rig).warm, seconds=SEEN, what="asked")
         rig.fault("hang")
         await rig.until(lambda: not rig.ready, seconds=SEEN, what="not ready")
         assert rig.reason() is Reason.CANARY_TIMEOUT

@@ -26,6 +26,9 @@ logger = logging.getLogger("serinus")
 _PER_TOKEN = 0.25
 """Seconds that a token of an exam may take; one that takes longer is given up, and accuses nobody:
 slow is judged elsewhere."""
+_FIRST_USE = 60.0
+"""Seconds more that the first exam in an engine's life has: what tells log-probabilities may be
+compiled only then, and nothing else runs meanwhile (vLLM 0.32 on CPU: up to 20 s)."""
 
 
 class Examination(NamedTuple):
@@ -75,6 +78,7 @@ class Examiner:
         "size",
         "spent",
         "trouble",
+        "warm",
     )
 
     def __init__(
@@ -100,6 +104,8 @@ class Examiner:
         self.since: float | None = None
         self.heard_at: float | None = None
         self.trouble = ""
+        self.warm = False
+        """Whether an exam was answered since the engine began its life."""
         self._turned = turned
         self._clock = clock
         self._asked_at = clock()
@@ -111,9 +117,19 @@ class Examiner:
         return self.prompts[self.correctness.turn]
 
     @property
-    def patience(self) -> float:
+    def first(self) -> float:
+        """The seconds that the first token has beyond a canary's deadline."""
+        return 0.0 if self.warm else _FIRST_USE
+
+    @property
+    def rest(self) -> float:
         """The seconds that an answer has from its first token on."""
         return self.size * _PER_TOKEN
+
+    @property
+    def patience(self) -> float:
+        """The seconds that an exam has beyond a canary's deadline."""
+        return self.first + self.rest
 
     def wanted(self, rules: Rules) -> Exam:
         """Say when the next exam is wanted: at once where something is to be learned or confirmed.
@@ -158,7 +174,7 @@ class Examiner:
 
     def heard(self, said: Transcript, *, alone: bool | None) -> None:
         """Judge an answer; see `Correctness.after`."""
-        before, self._asked_at = self.correctness, self._clock()
+        before, self._asked_at, self.warm = self.correctness, self._clock(), True
         self.heard_at, self.trouble = self._asked_at, ""
         self.spent += len(said.tokens)
         tolerance = self.examination.tolerance
@@ -172,10 +188,14 @@ class Examiner:
 
     def missed(self, *, tokens: int = 0) -> None:
         """Take in that there was no whole answer, which says nothing of the others."""
-        self._asked_at = self._clock()
+        self._asked_at, self.warm = self._clock(), True
         self.spent += tokens
         self.answers[Mark.UNJUDGED] += 1
         self.correctness = self.correctness.passed_over()
+
+    def restarted(self) -> None:
+        """Take in that the engine began another life."""
+        self.warm = False
 
     def put_off(self, seconds: float) -> None:
         """Take in that nothing was asked, as there is something to do for users."""

@@ -134,8 +134,8 @@ class Served:
             self._exams[examiner.prompt],
             self._board.clock,
             said=said_in if self._said is None else self._said,
-            first_within=self.watched.target.rules.deadline,
-            rest_within=examiner.patience,
+            first_within=self.watched.target.rules.deadline + examiner.first,
+            rest_within=examiner.rest,
         )
         cost = sum(one.tokens for one in evidence if isinstance(one, CanaryPassed))
         if said is None:

@@ -142,6 +142,8 @@ class Part:
         """Begin again, with another engine."""
         self._asker.forget()
         self._weighing.forget()
+        if self._examiner is not None:
+            self._examiner.restarted()
         self._told = None
 
     def inherit(self, standing: Standing) -> None:
@@ -266,7 +268,7 @@ class Part:
             return await self._put_question()
         shared.board.identify(self.watched, f"{engine.name}, {model}")
         deadline, sent = self.judged.rules.deadline, shared.clock()
-        within = Within(deadline, examiner.patience)
+        within = Within(deadline + examiner.first, examiner.rest)
         late = asyncio.get_running_loop().call_later(deadline / 2, shared.silent)
         try:
             sitting = await self._asker.examine(

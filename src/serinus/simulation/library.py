@@ -10,7 +10,7 @@ computed whenever somebody looks, and told at once where the real account would 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from math import inf
 from typing import Any
 
@@ -29,6 +29,9 @@ from serinus.simulation.record import Record
 __all__ = ["SimulatedEndpoint"]
 
 _PAYLOAD = {"token_ids": [1], "_HEALTH_CHECK": True}
+_EXAMS = {name: {"prompt": name, "_HEALTH_CHECK": True} for name in ("one", "two", "three")}
+_ANSWER = 24
+"""Tokens of the answer to one of them, which take no longer than the first: a simplification."""
 _TOLD = frozenset({Fault.ERROR, Fault.ERROR_ITEM, Fault.CRASH})
 """Faults that users' requests meet as an error, and tell of."""
 _FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
@@ -66,9 +69,12 @@ class SimulatedEndpoint:
             payload=_PAYLOAD,
             graceful=True,
             labels=(),
+            exams=_EXAMS,
         )
         self._served = served
         target = served.watched.target
+        if (examiner := served.watched.examiner) is not None:
+            self._examine, examiner.examine = examiner.examine, self._examined
         self._look, target.look = target.look, self._looked_at
         self._alert, target.alerted = target.alerted, self._alerted
         self._ask, target.ask = target.ask, self._asked
@@ -116,15 +122,21 @@ class SimulatedEndpoint:
     # --- the handler -------------------------------------------------------------------------
 
     async def _asked(self) -> Answer:
+        return await self._counted(self._ask())
+
+    async def _examined(self) -> Answer:
+        return await self._counted(self._examine())
+
+    async def _counted(self, question: Awaitable[Answer]) -> Answer:
         self._in_flight += 1
         self.record.most_in_flight = max(self.record.most_in_flight, self._in_flight)
         try:
-            return await self._ask()
+            return await question
         finally:
             self._in_flight -= 1
 
-    async def _generate(self, _request: Any, _context: Context) -> AsyncIterator[Any]:
-        """Answer a canary."""
+    async def _generate(self, asked: Any, _context: Context) -> AsyncIterator[Any]:
+        """Answer a canary, or an exam: the same answer each time, unless it is garbage."""
         now = self._loop.time()
         await self._spoil(now)
         request = self.engine.ask(self._loop.time())
@@ -139,6 +151,10 @@ class SimulatedEndpoint:
             if request.first < request.ends or request.fate is Fate.TOKENS:
                 await self._until(request.first)
                 yield {"token_ids": [7]}
+                if "prompt" in asked:
+                    garbage = self.engine.on(self._loop.time(), Fault.GARBAGE) is not None
+                    first = sum(map(ord, asked["prompt"]))
+                    yield {"token_ids": [0 if garbage else first + n for n in range(_ANSWER)]}
             await self._until(request.ends)
             if request.fate in {Fate.REFUSED, Fate.DROPPED}:
                 raise EngineDeadError("the engine's core is gone")
