@@ -1,10 +1,13 @@
 """Make a tiny chat model with random weights, as a Hugging Face folder.
 
-    python make_tiny_model.py FOLDER
+    python make_tiny_model.py FOLDER [SEED]
 
 Needs torch, transformers and tokenizers (vLLM's environment has them) and fetches nothing.
 The same model comes out every time. It answers nonsense, but through every part of a real
 engine: tokenizer, chat template, scheduler, attention, sampling.
+
+With a SEED of its own it has other weights, the same tokenizer, and is as sure of its tokens as a
+trained model is: of random weights all tokens are about equally likely otherwise.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 ROLES = ("user", "assistant", "system")
 VOCABULARY = 512
 SEED = 20
+SURE = 20.0
+"""By what the last layer of a model with a seed of its own is multiplied."""
 
 TEMPLATE = (
     "{{ bos_token }}"
@@ -58,9 +63,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def model() -> LlamaForCausalLM:
+def model(seed: int | None) -> LlamaForCausalLM:
     """Two layers of Llama, 128 wide: under half a million parameters."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(SEED if seed is None else seed)
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = LlamaConfig(
         vocab_size=VOCABULARY,
@@ -76,17 +81,20 @@ def model() -> LlamaForCausalLM:
     llama = LlamaForCausalLM(config)
     for name, token in ids.items():
         setattr(llama.generation_config, name, token)
+    if seed is not None:
+        with torch.no_grad():
+            llama.lm_head.weight.mul_(SURE)
     return llama
 
 
 def main() -> None:
     """Write the model and its tokenizer to the folder named on the command line."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in {2, 3} or not all(map(str.isdecimal, sys.argv[2:])):
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer().save_pretrained(folder)
-    model().save_pretrained(folder)
+    model(int(sys.argv[2]) if len(sys.argv) == 3 else None).save_pretrained(folder)
     print(f"{folder}: a Llama with random weights")
 
 

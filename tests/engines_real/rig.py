@@ -88,11 +88,21 @@ class Started:
             self.process.stdin.close()
 
 
-def serve(engine: str, port: int, *, log: Path) -> Started:
-    """Start a real engine on the tiny model; it may need a minute to be up."""
-    return Started(
-        [str(ROOT / f"scripts/engines/serve_{engine}.sh"), str(port)], log=log, environ={}
+def serve(engine: str, port: int, *, log: Path, model: Path | None = None) -> Started:
+    """Start a real engine on a model, the tiny one if none is named; it may need a minute."""
+    environ = {} if model is None else {"MODEL": str(model)}
+    script = ROOT / f"scripts/engines/serve_{engine}.sh"
+    return Started([str(script), str(port)], log=log, environ=environ)
+
+
+def make_model(folder: Path, seed: int) -> Path:
+    """Make a tiny model that is sure of its tokens; another seed makes other weights."""
+    script = ROOT / "scripts/engines/make_tiny_model.py"
+    command = [str(PYTHON), str(script), str(folder), str(seed)]
+    subprocess.run(
+        command, check=True, capture_output=True, timeout=300, env={**os.environ, **QUIET}
     )
+    return folder
 
 
 def serve_async_llm(*, log: Path, **settings: str) -> Started:
