@@ -106,12 +106,11 @@ async def test_a_saturated_engine_that_depends_on_its_batch_is_never_wrong() -> 
 
 
 async def test_our_own_answers_are_not_taken_for_users_work() -> None:
-    """An exam moves the counters by many tokens: nobody's progress."""
+    """An exam moves the counters by many tokens: nobody's progress, also if it was given up."""
     async with over_sim(**EXAMINED) as rig:
         await until_learned(rig)
-        assert not rig.watch.scraper.book.ledger.late
+        assert rig.standing().spent.tokens >= 15 * 16
         assert rig.standing().progress_at is None
-        assert examiner(rig).answers[Mark.UNJUDGED] == 0
 
 
 async def test_at_most_one_question_is_in_flight() -> None:

@@ -81,7 +81,7 @@ def test_other_weights_are_wrong_and_other_batches_are_not(tmp_path: Path) -> No
         port = free.getsockname()[1]
     right, other = (rig.make_model(tmp_path / f"seed-{seed}", seed) for seed in (1, 2))
     file = str(tmp_path / "reference.json")
-    sidecar = None
+    sidecar: rig.Started | None = None
     try:
         with vllm(right, port, tmp_path / "right.log") as url:
             written = reference("--url", url, "--write", file)
@@ -117,6 +117,8 @@ def test_other_weights_are_wrong_and_other_batches_are_not(tmp_path: Path) -> No
             print(f"other weights: wrong {seen:.1f} s after its first token: {one['evidence']}")
             assert (one["status"], one["reason"]) == ("notready", "wrong")
             rig.wait_until(lambda: rig.codes(address) == (503, 200), seconds=PATIENCE, what="503")
+            sidecar.close()  # whose exams are somebody else's work to another one
+            sidecar = None
             checked = reference("--url", url, "--check", file)
             print(checked.stdout.strip())
             assert checked.returncode == 1
