@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from serinus.discovery.choice import BACKENDS, backend_of
+from serinus.discovery.kubernetes import Kubernetes
 from serinus.discovery.memory import Memory
 from serinus.settings import Settings
 from serinus.settings.kinds import Word
@@ -26,3 +27,11 @@ async def test_memory_is_one_for_the_whole_process() -> None:
     one = backend_of(Settings(discovery_backend="memory"))
     assert isinstance(one, Memory)
     assert one is backend_of(Settings(discovery_backend="mem"))
+
+
+async def test_kubernetes_is_told_of_its_pod_by_the_reference_s_variables() -> None:
+    """Nothing is read or asked before a session is opened."""
+    settings = Settings(discovery_backend="kubernetes", pod_name="w-0", pod_namespace="demo")
+    backend = backend_of(settings)
+    assert isinstance(backend, Kubernetes)
+    assert (backend.pod, backend.place) == ("w-0", "Kubernetes, namespace demo")

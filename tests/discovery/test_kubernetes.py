@@ -366,6 +366,14 @@ async def test_an_entry_that_is_too_large_is_refused_and_others_are_not(
         assert set((await session.list(PREFIX)).entries) == {OTHER}
 
 
+async def test_bytes_that_are_no_text_are_stored_and_replaced(world: KubernetesWorld) -> None:
+    """Either form takes the other's place."""
+    async with kept(world) as session:
+        for value in (b"text", b"\xff\x00", b"text again", "é\x85\u2028".encode()):
+            await session.put(KEY, value)
+            assert (await session.list(PREFIX)).entries == {KEY: value}
+
+
 async def test_a_foreign_object_under_our_label_is_skipped_and_named_once(
     world: KubernetesWorld, caplog: pytest.LogCaptureFixture
 ) -> None:

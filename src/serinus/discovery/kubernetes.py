@@ -19,10 +19,10 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from serinus.discovery.kubernetes_api import Api, Paths, Refused, paths_of, reach
 from serinus.discovery.kubernetes_view import (
@@ -46,6 +46,8 @@ from serinus.settings import Settings
 __all__ = ["Kubernetes", "from_settings"]
 
 logger = logging.getLogger("serinus")
+
+_Result = TypeVar("_Result")
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _BEATS = 3
@@ -100,18 +102,14 @@ class Kubernetes:
     async def session(self, *, lease: float) -> AsyncIterator[_Session]:
         """Connect; see `Backend`."""
         async with AsyncExitStack() as opened:
-            try:
-                async with asyncio.timeout(lease):
-                    cluster = await asyncio.to_thread(reach, self._kubeconfig, self._account)
-                    opened.push_async_callback(cluster.client.aclose)
-                    self._namespace = self._namespace or cluster.namespace
-                    self._server = cluster.server
-                    api = Api(cluster.client, self.place, patience=lease)
-                    paths = await paths_of(api, self._namespace)
-                    session = await _Session.begin(self, api, paths, lease)
-            except TimeoutError as error:
-                message = f"{self.place}: no answer within {lease:g} s"
-                raise DiscoveryError(message) from error
+            async with _bounded(self, lease):
+                cluster = await asyncio.to_thread(reach, self._kubeconfig, self._account)
+                opened.push_async_callback(cluster.client.aclose)
+                self._namespace = self._namespace or cluster.namespace
+                self._server = cluster.server
+                api = Api(cluster.client, self.place, patience=lease)
+                paths = await paths_of(api, self._namespace)
+                session = await _Session.begin(self, api, paths, lease)
             opened.push_async_callback(session.close)
             yield session
             await session.leave()
@@ -285,10 +283,10 @@ class _Session:
                 message = f"{self._backend.place}: the lease could not be renewed in time"
                 raise DiscoveryError(message) from error
             except DiscoveryError as error:
+                pause = self._lease / 10
                 final = isinstance(error, Refused) and error.status in (401, 403)
-                if final or isinstance(error, _RanOut) or self._now() >= until:
+                if final or isinstance(error, _RanOut) or self._now() + pause >= until:
                     raise
-                pause = min(self._lease / 10, until - self._now())
             if await _within(self._broken.wait(), pause):
                 self._check()
 
@@ -301,7 +299,7 @@ class _Session:
                     self._delete(f"{self._paths.leases}/{name}", version=version)
                     for name, version in self._held.items()
                 ]
-                await asyncio.gather(*held)
+                await _all(held)
         except (DiscoveryError, TimeoutError) as error:
             logger.info("discovery: left to the lease: %s", excerpt(error))
 
@@ -362,7 +360,7 @@ class _Session:
     async def _audit(self) -> None:
         """Raise if an entry was taken away or over: it is announced again by who connects again."""
         held = tuple(self._held)
-        found = await asyncio.gather(*(self._get(f"{self._paths.leases}/{n}") for n in held))
+        found = await _all([self._get(f"{self._paths.leases}/{name}") for name in held])
         for name, item in zip(held, found, strict=True):
             if name in self._held and (item is None or session_of(item) != self._name):
                 raise _RanOut(f"{self._backend.place}: the Lease {name} was taken away or over")
@@ -391,7 +389,7 @@ class _Session:
         if self._name in sessions:
             raise DiscoveryError(f"{self._backend.place}: the watch is silent; list again")
         async with self._bounded():
-            touched = await asyncio.gather(*(self._bury_one(view, name) for name in sessions))
+            touched = await _all([self._bury_one(view, name) for name in sessions])
         return {key for keys in touched for key in keys}
 
     async def _bury_one(self, view: View, name: str) -> set[str]:
@@ -401,7 +399,7 @@ class _Session:
                 f"{self._backend.place}: {name} was renewed, and the watch is behind"
             )
         entries = view.belongings(name)
-        await asyncio.gather(*map(self._clear, entries))
+        await _all([self._clear(entry) for entry in entries])
         return view.lost(name)
 
     async def _clear(self, entry: Entry) -> None:
@@ -538,15 +536,20 @@ class _Session:
     def _ran_out(self) -> DiscoveryError:
         return _RanOut(f"{self._backend.place}: the lease ran out; {self._name} is gone")
 
-    @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[None]:
-        """Let nothing take longer than a lease."""
-        try:
-            async with asyncio.timeout(self._lease):
-                yield
-        except TimeoutError as error:
-            message = f"{self._backend.place}: no answer within {self._lease:g} s"
-            raise DiscoveryError(message) from error
+    def _bounded(self) -> AbstractAsyncContextManager[None]:
+        return _bounded(self._backend, self._lease)
+
+
+@asynccontextmanager
+async def _bounded(backend: Kubernetes, seconds: float) -> AsyncIterator[None]:
+    """Let nothing take longer, and take an answer of another shape for the API server's fault."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise DiscoveryError(f"{backend.place}: no answer within {seconds:g} s") from error
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DiscoveryError(f"{backend.place}: no such answer is known: {error!r}") from error
 
 
 class _RanOut(DiscoveryError):  # noqa: N818
@@ -564,6 +567,17 @@ def _label(who: str) -> str:
     """Return as much of a name as an object's may have."""
     word = "".join(c if c.isascii() and c.isalnum() else "-" for c in who.lower())
     return word[:200].strip("-") or "unknown"
+
+
+async def _all(work: Sequence[Coroutine[object, object, _Result]]) -> list[_Result]:
+    """Do work side by side, all of it; then raise the first of its errors."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    done = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done
 
 
 async def _within(work: Coroutine[object, object, object], seconds: float | None) -> bool:

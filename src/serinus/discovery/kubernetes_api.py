@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -40,6 +42,8 @@ _AT_ONCE = 16
 """Requests that run side by side."""
 _PATIENCE = 10.0
 """Seconds for one answer, at most."""
+_TRIES = 4
+"""Requests before a server's word that it has too much to do is taken for an answer."""
 _USERS = "~/.kube/config"
 _ROLE = "the Role that is needed is in docs/discovery-kubernetes.md"
 
@@ -60,11 +64,14 @@ def reach(kubeconfig: str, account: Path) -> Cluster:
     try:
         config = _configuration(kubeconfig, account)
         client = AsyncClient(config, ConnectionParams())
-    except (ConfigError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except Exception as error:  # what readers of YAML, JSON and certificates raise is their affair
         file = kubeconfig or f"{account} or {_USERS}"
         raise DiscoveryError(
             f"Kubernetes: the configuration ({file}) cannot be used: {excerpt(error)}"
         ) from error
+    requests = logging.getLogger("httpx2")
+    if requests.level == logging.NOTSET:
+        requests.setLevel(logging.WARNING)  # it would tell of every renewal
     return Cluster(client, str(config.cluster.server), config.namespace)
 
 
@@ -106,11 +113,26 @@ class Api:
         body: Json | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Json:
-        """Make one request; Refused where the answer is none of the good ones."""
+        """Make one request; Refused where the answer is none of the good ones.
+
+        A server that has too much to do says when to ask again, and has done nothing yet.
+        """
+        response = await self._answer(method, path, body, params)
+        for _ in range(1, _TRIES):
+            if response.status_code != 429:
+                break
+            await asyncio.sleep(_wait(response.headers.get("Retry-After", "")))
+            response = await self._answer(method, path, body, params)
+        self._check(response, f"{method} {path}")
+        return _object(response.content, self._place)
+
+    async def _answer(
+        self, method: str, path: str, body: Json | None, params: Mapping[str, str] | None
+    ) -> httpx2.Response:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         async with self._turns:
             try:
-                response = await self._client.request(
+                return await self._client.request(
                     method,
                     path,
                     params=params,
@@ -120,8 +142,6 @@ class Api:
                 )
             except (httpx2.HTTPError, ConfigError, OSError) as error:
                 raise self._failed(error) from error
-        self._check(response, f"{method} {path}")
-        return _object(response.content, self._place)
 
     async def all(self, path: str, labels: str = "", fields: str = "") -> tuple[list[Json], str]:
         """List objects; return them, and the version of the listing."""
@@ -199,6 +219,12 @@ class Api:
 
     def _failed(self, error: Exception) -> DiscoveryError:
         return DiscoveryError(f"{self._place}: {type(error).__name__}: {excerpt(error)}")
+
+
+def _wait(said: str) -> float:
+    """Return how long to wait as a server said it, in seconds; about one where it did not."""
+    seconds = float(said) if said.isdecimal() else 1.0
+    return min(seconds, _PATIENCE) * random.uniform(0.5, 1.5)
 
 
 def _object(text: bytes, place: str) -> Json:
