@@ -122,6 +122,19 @@ def test_a_session_is_due_a_lease_after_it_was_last_seen_to_change() -> None:
     assert cluster.view.due(now=14.0) == ([], 16.0)
 
 
+def test_a_session_that_was_only_listed_has_the_time_to_connect_again() -> None:
+    """What kept the reader from seeing it may have kept it from renewing; once, not each time."""
+    cluster = Cluster()
+    session = cluster.session(lease=3.0)
+    cluster.view.listed([session], now=10.0)
+    assert cluster.view.due(now=18.9) == ([], 19.0)
+    cluster.put(cluster.session(lease=3.0), now=18.9)
+    assert cluster.view.due(now=21.8) == ([], 21.9)
+    again = View(PREFIX, cluster.ages, cluster.pods)
+    again.listed([cluster.session(lease=3.0)], now=21.8)
+    assert again.due(now=21.8) == ([], 24.8)
+
+
 def test_a_renewal_changes_the_object_whatever_the_clock_says() -> None:
     """A clock that stands still must not make a worker look dead."""
     moment = "2026-01-01T00:00:00.000000Z"

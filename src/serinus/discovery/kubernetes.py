@@ -107,7 +107,7 @@ class Kubernetes:
                 opened.push_async_callback(cluster.client.aclose)
                 self._namespace = self._namespace or cluster.namespace
                 self._server = cluster.server
-                api = Api(cluster.client, self.place, patience=lease)
+                api = Api(cluster.client, self.place, patience=lease / 2)
                 paths = await paths_of(api, self._namespace)
                 session = await _Session.begin(self, api, paths, lease)
             opened.push_async_callback(session.close)
@@ -379,7 +379,7 @@ class _Session:
             holder = holder_of(item)
         except ValueError:
             return True
-        seen = self._ages.seen(session, holder.version, now=self._now())
+        seen = self._ages.seen(session, holder.version, now=self._now(), listed=True)
         if self._now() < seen + holder.seconds:
             return False
         return await self._delete(path, version=holder.version)

@@ -326,17 +326,26 @@ def _endpoints(item: Json) -> dict[str, bool]:
     return found
 
 
+_RECONNECTING = 6.0
+"""Seconds: the longest wait between two tries to connect (`connection.py`), and one try."""
+
+
 class Ages:
     """Since when each session has been as it is, by the reader's clock: it outlives listings."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, float]] = {}
 
-    def seen(self, name: str, version: str, *, now: float) -> float:
-        """Return when this version was first seen."""
+    def seen(self, name: str, version: str, *, now: float, listed: bool) -> float:
+        """Return when this version was first seen.
+
+        What is `listed` and was not known before may be of an owner that has been kept from
+        renewing by the same trouble as the reader: it has as long as reconnecting may take.
+        """
         known = self._seen.get(name)
         if known is None or known[0] != version:
-            known = self._seen[name] = (version, now)
+            late = _RECONNECTING if listed and known is None else 0.0
+            known = self._seen[name] = (version, now + late)
         return known[1]
 
     def forget(self, name: str) -> None:
@@ -367,16 +376,20 @@ class View:
     def listed(self, items: Iterable[Json], *, now: float) -> None:
         """Take all Lease objects, once."""
         for item in items:
-            self.changed(item, deleted=False, now=now)
+            self.changed(item, deleted=False, now=now, listed=True)
         self._ages.keep(self.holders)
 
-    def changed(self, item: Json, *, deleted: bool, now: float) -> set[str]:
+    def changed(self, item: Json, *, deleted: bool, now: float, listed: bool = False) -> set[str]:
         """Take one Lease object's change; return the keys that it may matter to."""
         name = item["metadata"]["name"]
         touched = self._forget(name)
         try:
             if (item["metadata"].get("labels") or {}).get(BUCKET) == SESSIONS:
-                return self.lost(name) if deleted else self._renewed(name, holder_of(item), now)
+                if deleted:
+                    return self.lost(name)
+                holder = holder_of(item)
+                holder.seen = self._ages.seen(name, holder.version, now=now, listed=listed)
+                return self._renewed(name, holder)
             entry = _entry(item)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if not deleted:
@@ -433,8 +446,7 @@ class View:
         later = (holder.due for holder in self.holders.values() if holder.due > now)
         return over, min(later, default=None)
 
-    def _renewed(self, name: str, holder: Holder, now: float) -> set[str]:
-        holder.seen = self._ages.seen(name, holder.version, now=now)
+    def _renewed(self, name: str, holder: Holder) -> set[str]:
         known = name in self.holders
         self.holders[name] = holder
         return set() if known else set(self._keys.get(name, ()))
