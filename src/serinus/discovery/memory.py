@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -110,7 +111,8 @@ class Memory:
                 oldest = self._changes[0][0] if self._changes else self._revision + 1
                 if oldest > revision + 1:
                     raise DiscoveryError(f"{self.place}: changes were missed; list again")
-                return [entry for entry in self._changes if entry[0] > revision]
+                newest = takewhile(lambda entry: entry[0] > revision, reversed(self._changes))
+                return list(newest)[::-1]
             await self._news.wait()
 
     def _note(self, change: Change) -> None:

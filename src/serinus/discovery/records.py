@@ -7,6 +7,7 @@ it ignores. No I/O.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from serinus.core.address import EndpointAddress
@@ -38,6 +39,7 @@ RESTARTS = "v1/restarts/"
 """Where instances that wish to be restarted take turns: `runtime/restarts.py`."""
 _OWN = "serinus"
 _LARGEST_ID = 2**64 - 1
+_DECODE = json.JSONDecoder().decode
 
 
 def key_of(instance: Instance) -> str:
@@ -91,7 +93,7 @@ def read(key: str, value: bytes) -> tuple[Instance, dict[str, Any]]:
     Raises DiscoveryError, as `decode` does.
     """
     try:
-        record = _object(json.loads(value))
+        record = _object(_DECODE(value.decode()))
         return _read(record), record
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         told = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -110,11 +112,9 @@ def owner_of(value: bytes) -> str:
 def _read(record: dict[str, Any]) -> Instance:
     if record.get("type", "Endpoint") != "Endpoint":
         raise ValueError(f"is of the type {excerpt(record['type'], limit=40)}, and no Endpoint")
-    parts = [record[part] for part in ("namespace", "component", "endpoint")]
-    try:
-        address = EndpointAddress.parse(".".join(map(_text, parts)))
-    except SettingsError as error:
-        raise ValueError(str(error)) from error
+    address = _address(
+        _text(record["namespace"]), _text(record["component"]), _text(record["endpoint"])
+    )
     number = record["instance_id"]
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _LARGEST_ID:
         raise ValueError(f"instance_id {excerpt(number, limit=40)} is no unsigned 64-bit number")
@@ -131,6 +131,15 @@ def _read(record: dict[str, Any]) -> Instance:
         owner=str(facts.pop("owner", "")),
         facts=facts,
     )
+
+
+@lru_cache(maxsize=4096)
+def _address(namespace: str, component: str, endpoint: str) -> EndpointAddress:
+    """Check an address; there are many instances of each, and they share the one value."""
+    try:
+        return EndpointAddress.parse(f"{namespace}.{component}.{endpoint}")
+    except SettingsError as error:
+        raise ValueError(str(error)) from error
 
 
 def _object(value: object) -> dict[str, Any]:

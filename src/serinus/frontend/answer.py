@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 __all__ = ["JSON", "TEXT", "Answer", "answer_json", "dumps"]
@@ -18,6 +19,12 @@ class Answer(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     chunks: tuple[bytes, ...]
+
+    def head(self) -> bytes:
+        """Write the status line and the headers of HTTP/1.1."""
+        lines = b"".join(b"%s: %s\r\n" % pair for pair in self.headers)
+        phrase = HTTPStatus(self.status).phrase.encode()
+        return b"HTTP/1.1 %d %s\r\n%s\r\n" % (self.status, phrase, lines)
 
 
 def dumps(value: Any) -> bytes:

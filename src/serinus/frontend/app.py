@@ -60,6 +60,8 @@ class App:
         self._events = events
         self._reach = settings.status_details
         self._token = None if token is None else f"Bearer {token}".encode()
+        self._health_path = settings.http_health_path
+        self._live_path = settings.http_live_path
         self._routes: dict[str, Callable[[Scope], Answer]] = {
             settings.http_health_path: self._health,
             settings.http_live_path: self._live,
@@ -68,6 +70,21 @@ class App:
             "/capacity": lambda _: bodies.capacity(),
             "/dashboard": lambda _: page,
         }
+
+    def ready(self, target: str) -> Callable[[], Answer] | None:
+        """Return what answers a path with its query, if nothing else in a request matters."""
+        path, _, query = target.partition("?")
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+        if path == self._live_path and not query:
+            return lambda: self._counted(path, self._live({}))
+        if path != self._health_path or asked.keys() - {"instances"}:
+            return None
+        instances = asked.get("instances", "true").lower() not in _NO
+        return lambda: self._counted(path, self._bodies.health(instances=instances))
+
+    def _counted(self, path: str, answer: Answer) -> Answer:
+        self.requests[path, answer.status] += 1
+        return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; other scopes than HTTP are none of ours."""

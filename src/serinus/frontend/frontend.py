@@ -91,6 +91,7 @@ class Frontend:
         self._due: asyncio.TimerHandle | None = None
         self._taken = float("-inf")
         self._stop = asyncio.Event()
+        self._listed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = Draining(
             began=self._drain,
@@ -156,6 +157,10 @@ class Frontend:
         await self._stop.wait()
         await self._draining.wait()
 
+    async def listed(self) -> None:
+        """Wait until everything was listed once."""
+        await self._listed.wait()
+
     # --- what changes ------------------------------------------------------------------------
 
     def _drain(self) -> None:
@@ -180,6 +185,8 @@ class Frontend:
         if stage is not self._stage:
             logger.info("frontend: %s%s", stage, f": {why}" if (why := self._why()) else "")
             self._stage = stage
+        if stage in (Stage.READY, Stage.STALE):
+            self._listed.set()
         self.events.publish(pools, models, changed)
 
     def _why(self) -> str:

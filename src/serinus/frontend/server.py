@@ -14,6 +14,7 @@ from typing import Any
 
 from serinus.errors import MissingExtraError
 from serinus.frontend.app import App
+from serinus.frontend.shortcut import Shortcut
 
 try:
     import uvicorn
@@ -26,23 +27,55 @@ __all__ = ["Server"]
 _SILENCE = 10.0
 """Seconds that a request's line and headers have to arrive after a connection is made."""
 _KEEP_ALIVE = 75
+_WRITE_AHEAD = 1 << 20
+"""Bytes that may wait for a slow reader; they are references to chunks that all readers share."""
 _CONNECTIONS = 10_000
 
 
 class _Protocol(HttpToolsProtocol):
-    """Leaves a connection that asks nothing; uvicorn itself waits for ever for the first word."""
+    """Takes the short way where there is one, and leaves a connection that asks nothing.
+
+    uvicorn itself waits for ever for the first word.
+    """
+
+    shortcut: Shortcut
+    between = True
+    """Whether all that was received so far was whole requests."""
+    asked = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_WRITE_AHEAD)
         self._first_word = self.loop.call_later(_SILENCE, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._first_word.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        cycle: Any = self.cycle
+        if self.between and (cycle is None or cycle.response_complete) and not self.pipeline:
+            pieces = None if self.flow.write_paused else self.shortcut.answer(data)
+            if pieces is not None:
+                self.asked = True
+                self._unset_keepalive_if_required()
+                self.transport.writelines(pieces)
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self.between = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self.between = self.asked = True
+        super().on_message_complete()
+
     def _look(self) -> None:
-        asked: object = self.cycle  # uvicorn declares it as always there
-        if asked is None:
+        if not self.asked:
             self.transport.close()
 
 
@@ -57,15 +90,17 @@ class Server:
     """Serves an application on a listening socket, which it closes."""
 
     def __init__(self, app: App, listener: socket.socket) -> None:
+        protocol = type("Protocol", (_Protocol,), {"shortcut": Shortcut(app.ready)})
         config = uvicorn.Config(
             app,
-            http=_Protocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=2,

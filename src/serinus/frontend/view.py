@@ -46,6 +46,7 @@ _PUBLIC = (
     "request_plane_codec",
 )
 """The fields of a record that anybody may see: those that the reference shows."""
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _NAMED = 100
 """Foreign records that are remembered by name; more are counted."""
 
@@ -381,7 +382,7 @@ def _fragment(instance: Instance, record: Mapping[str, Any]) -> bytes:
     shown = {name: record[name] for name in _PUBLIC if name in record}
     if instance.status is not None:
         shown["status"] = str(instance.status)
-    return json.dumps(shown, separators=(",", ":")).encode()
+    return _ENCODE(shown).encode()
 
 
 def _by(value: bytes) -> str:
