@@ -19,6 +19,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.cli.programs import PATIENCE, Program, program, until
+from tests.discovery.servers import Etcd, Nats
 
 pytestmark = pytest.mark.end_to_end
 
@@ -36,7 +37,6 @@ def fleet(tmp_path: Path) -> Mapping[str, str]:
         "SERINUS_OUTSIDE_INTERVAL": "0.5",
         "SERINUS_OUTSIDE_TIMEOUT": "0.5",
         "DYN_HTTP_PORT": "0",
-        "SERINUS_HTTP_HOST": "127.0.0.1",
         "DYN_HTTP_HOST": "127.0.0.1",
     }
 
@@ -95,15 +95,46 @@ def has_leader(address: str) -> bool:
     return details(address)["outside"]["leader"] is not None
 
 
-def test_a_worker_that_is_killed_is_gone_within_its_lease(fleet: Mapping[str, str]) -> None:
+@contextmanager
+def store(kind: str, directory: Path) -> Iterator[Mapping[str, str]]:
+    """A place for discovery, and the settings that choose it."""
+    if kind == "file":
+        yield {}
+        return
+    server = Etcd(directory) if kind == "etcd" else Nats(directory)
+    server.start()
+    try:
+        place = {"ETCD_ENDPOINTS": server.urls[0]} if isinstance(server, Etcd) else {}
+        if isinstance(server, Nats):
+            place = {"NATS_SERVER": server.url}
+        yield {"DYN_DISCOVERY_BACKEND": kind, **place}
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "file",
+        pytest.param("etcd", marks=pytest.mark.servers),
+        pytest.param("nats", marks=pytest.mark.servers),
+    ],
+)
+def test_a_worker_that_is_killed_is_gone_within_its_lease(
+    fleet: Mapping[str, str], tmp_path: Path, kind: str
+) -> None:
     """By kill -9: nobody took it back, and its lease of 3 s ran out."""
-    with frontend(fleet) as (_, address), worker(fleet, 1), worker(fleet, 2) as dying:
+    with ExitStack() as stack:
+        env = {**fleet, **stack.enter_context(store(kind, tmp_path))}
+        _, address = stack.enter_context(frontend(env))
+        stack.enter_context(worker(env, 1))
+        dying = stack.enter_context(worker(env, 2))
         until(lambda: listed(address) == {1, 2}, what=lambda: str(get(address)))
         dying.kill()
         killed = time.monotonic()
         until(lambda: listed(address) == {1}, what=lambda: str(get(address)))
         took = time.monotonic() - killed
-        print(f"gone {took:.2f} s after kill -9, with a lease of {LEASE:g} s")
+        print(f"{kind}: gone {took:.2f} s after kill -9, with a lease of {LEASE:g} s")
         assert took <= LEASE + 1.5
 
 
@@ -211,3 +242,33 @@ def test_a_worker_of_dynamo_is_listed_and_gone_after_its_death(
         finally:
             process.kill()
             process.wait(PATIENCE)
+
+
+def test_a_worker_of_the_library_is_seen_to_turn(fleet: Mapping[str, str]) -> None:
+    """Its endpoint leaves the list when its canary fails, with the reason, and comes back."""
+    script = Path(__file__).with_name("library_worker.py")
+    env = {**fleet, "DYN_HEALTH_CHECK_ENABLED": "true", "DYN_CANARY_WAIT_TIME": "200ms"}
+    env |= {"DYN_HEALTH_CHECK_REQUEST_TIMEOUT": "300ms", "SERINUS_MODEL": "tiny"}
+    with frontend(fleet) as (_, address):
+        process = subprocess.Popen(
+            [sys.executable, script], env={**os.environ, **env}, stdin=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdin is not None
+            until(lambda: len(listed(address)) == 1, what=lambda: str(details(address)))
+            assert get(address, "/v1/models/tiny/ready")[0] == 200
+            process.stdin.write("hang\n")
+            process.stdin.flush()
+            until(lambda: not listed(address), what=lambda: str(details(address)))
+            until(lambda: bool(details(address)["not_ready"]), what=lambda: str(details(address)))
+            (one,) = details(address)["not_ready"]
+            assert one["reason"] == "canary_timeout"
+            assert get(address, "/v1/models/tiny/ready")[0] == 503
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            until(lambda: len(listed(address)) == 1, what=lambda: str(details(address)))
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
+            if process.stdin is not None:
+                process.stdin.close()

@@ -15,6 +15,7 @@ from serinus.core.address import EndpointAddress
 from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus
 from serinus.discovery import Discovery
+from serinus.discovery.findings import FINDINGS, Finding, encode_any
 from serinus.discovery.memory import Memory
 from serinus.discovery.records import encode, key_of
 from serinus.errors import LifecycleError, RequestError, SettingsError
@@ -339,6 +340,42 @@ async def test_when_most_fail_it_says_so_and_leaves_none_out(
     for _ in range(6):
         await read(await client.round_robin({}))
     assert "panic: over" in caplog.text
+
+
+async def test_what_the_prober_cannot_reach_is_not_asked(fleet: Fleet) -> None:
+    """Ready in its own eyes, and unreachable for others: nobody has to find that out again."""
+    client = await fleet.client()
+    key = f"{FINDINGS}{'/'.join(ADDRESS)}/2/frontend"
+    fleet.worker.announce(key, encode_any(Finding(reachable=False, reason="refused")))
+    await asyncio.sleep(1)
+    for _ in range(4):
+        await read(await client.round_robin({}))
+    assert fleet.asked == [2, 0, 2]
+    fleet.worker.announce(key, encode_any(Finding(reachable=True)))
+    await asyncio.sleep(1)
+    for _ in range(3):
+        await read(await client.round_robin({}))
+    assert fleet.asked[1] == 1
+
+
+async def test_a_prober_that_reaches_hardly_anybody_is_not_believed(fleet: Fleet) -> None:
+    """More likely it is cut off; nor one that only reports, nor a word that cannot be read."""
+    client = await fleet.client()
+    root = f"{FINDINGS}{'/'.join(ADDRESS)}"
+    for number in (1, 2):
+        cut_off = encode_any(Finding(reachable=False))
+        fleet.worker.announce(f"{root}/{number}/cut_off", cut_off)
+    await asyncio.sleep(1)
+    for _ in range(3):
+        await read(await client.round_robin({}))
+    assert fleet.asked == [1, 1, 1]
+    fleet.worker.withdraw(f"{root}/1/cut_off")
+    fleet.worker.announce(f"{root}/2/cut_off", encode_any(Finding(reachable=False, eject=False)))
+    fleet.worker.announce(f"{root}/3/cut_off", b"nonsense")
+    await asyncio.sleep(1)
+    for _ in range(3):
+        await read(await client.round_robin({}))
+    assert fleet.asked == [2, 2, 2]
 
 
 async def test_an_instance_that_comes_back_is_a_new_one(fleet: Fleet) -> None:

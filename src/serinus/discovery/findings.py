@@ -38,6 +38,8 @@ class Finding(NamedTuple):
     since: str = ""
     """When that was first seen, by the prober's clock (RFC 3339): for people alone."""
     by: str = ""
+    eject: bool = True
+    """Whether clients are to keep away from it while it is unreachable."""
 
 
 class Account(NamedTuple):
@@ -63,8 +65,13 @@ def read_finding(key: str, value: bytes) -> Finding:
     record = _object(key, value)
     if not isinstance(record.get("reachable"), bool):
         raise DiscoveryError(f"finding {excerpt(key)!r}: does not say whether it is reachable")
-    words = (str(record.get(name, "")) for name in ("reason", "since", "by"))
-    return Finding(record["reachable"], *words)
+    return Finding(
+        record["reachable"],
+        str(record.get("reason", "")),
+        str(record.get("since", "")),
+        str(record.get("by", "")),
+        bool(record.get("eject", True)),
+    )
 
 
 def read_account(value: bytes) -> Account:

@@ -59,6 +59,7 @@ class Prober:
         self._reach = reach
         self._interval = settings.outside_interval
         self._rate = settings.outside_rate
+        self._eject = settings.outside_policy == "eject"
         self._clock = clock
         self._wall = wall
         self._random = Random(seed)
@@ -103,7 +104,9 @@ class Prober:
     async def _serve(self) -> None:
         suspects = []
         for name, finding in self._view.unreachable().items():
-            self._mark(name, finding._replace(by=self.name))  # until it has looked for itself
+            self._mark(
+                name, finding._replace(by=self.name, eject=self._eject)
+            )  # until it has looked for itself
             suspects.append(name)
         self._tell(0.0)
         await self._round(suspects, span=0.0)
@@ -158,7 +161,7 @@ class Prober:
             if known is None or known.reachable:
                 logger.warning("%s cannot be reached from outside: %s", name, found.reason)
                 since = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds")
-                self._mark(name, Finding(False, found.reason, since, self.name))  # noqa: FBT003
+                self._mark(name, Finding(False, found.reason, since, self.name, self._eject))  # noqa: FBT003
         elif found.outcome is Outcome.REACHED and known is not None:
             if known.reachable:  # the others have had a round's time to read it
                 del self._marks[name]

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,6 +20,7 @@ from uuid import uuid4
 from serinus.core.address import EndpointAddress
 from serinus.core.instance import Instance
 from serinus.discovery import Change, Discovery
+from serinus.discovery.findings import FINDINGS, read_finding
 from serinus.discovery.records import INSTANCES, decode
 from serinus.errors import DiscoveryError, LifecycleError, RequestError, SettingsError
 from serinus.request_plane.ejection import EjectionRules, Ejections, Split
@@ -90,7 +91,10 @@ class Client:
         self._last: int | None = None
         self._news = asyncio.Event()
         self._answers: set[Answer] = set()
+        self._unreachable: dict[str, int] = {}
+        """By the key of the finding, the id of what a prober calls unreachable."""
         self._unfollow: Callable[[], None] | None = None
+        self._unfollow_findings: Callable[[], None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._unfollow is not None:
@@ -98,6 +102,9 @@ class Client:
         mirror = self._discovery.mirror(f"{INSTANCES}{'/'.join(self.address)}/")
         self._changed([Change(key, value) for key, value in mirror.entries.items()])
         self._unfollow = mirror.follow(self._changed)
+        findings = self._discovery.mirror(f"{FINDINGS}{'/'.join(self.address)}/")
+        self._found([Change(key, value) for key, value in findings.entries.items()])
+        self._unfollow_findings = findings.follow(self._found)
         return self
 
     async def __aexit__(
@@ -108,6 +115,8 @@ class Client:
     ) -> None:
         if self._unfollow is not None:
             self._unfollow()
+        if self._unfollow_findings is not None:
+            self._unfollow_findings()
         for answer in tuple(self._answers):
             await answer.aclose()
         for caller in self._callers.values():
@@ -280,7 +289,33 @@ class Client:
             logger.warning("%s: panic: %s", self.address, told)
 
     def _split(self) -> Split:
-        return self.ejections.split(self._usable, self._clock())
+        return self.ejections.split(self._reachable(), self._clock())
+
+    def _reachable(self) -> Collection[int]:
+        """Return who may be sent requests but for what a prober calls unreachable.
+
+        If too few would be left, it is more likely the prober that is cut off: all are.
+        """
+        if not self._unreachable:
+            return self._usable
+        out = set(self._unreachable.values())
+        left = [one for one in self._usable if one not in out]
+        return left if len(left) >= self.ejections.rules.panic * len(self._usable) else self._usable
+
+    def _found(self, changes: list[Change]) -> None:
+        for key, value in changes:
+            self._unreachable.pop(key, None)
+            if value is None:
+                continue
+            try:
+                finding = read_finding(key, value)
+                number = int(key.split("/")[-2], 16)
+            except (DiscoveryError, ValueError) as error:
+                logger.warning("%s: skipped: %s", self.address, error)
+                continue
+            if finding.eject and not finding.reachable:
+                self._unreachable[key] = number
+        self._news.set()
 
     def _changed(self, changes: list[Change]) -> None:
         for key, value in changes:
