@@ -88,10 +88,16 @@ class Etcd:
     """A cluster of etcd nodes on loopback."""
 
     def __init__(
-        self, directory: Path, *, nodes: int = 1, options: Sequence[str] = (), scheme: str = "http"
+        self,
+        directory: Path,
+        *,
+        nodes: int = 1,
+        options: Sequence[str] = (),
+        scheme: str = "http",
+        host: str = "127.0.0.1",
     ) -> None:
         ports = free_ports(2 * nodes)
-        self.urls = [f"{scheme}://127.0.0.1:{port}" for port in ports[:nodes]]
+        self.urls = [f"{scheme}://{host}:{port}" for port in ports[:nodes]]
         peers = [f"http://127.0.0.1:{port}" for port in ports[nodes:]]
         cluster = ",".join(f"n{number}={peer}" for number, peer in enumerate(peers))
         self.nodes: list[Process] = []
@@ -101,7 +107,7 @@ class Etcd:
             command += ["--listen-client-urls", url, "--advertise-client-urls", url]
             command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
             command += ["--initial-cluster", cluster, "--log-level", "error", "--logger", "zap"]
-            ready = _answers(url) if scheme == "http" else _listens(ports[number])
+            ready = _answers(url) if scheme == "http" else _listens(host, ports[number])
             self.nodes.append(Process([*command, *options], directory / f"n{number}.log", ready))
 
     def start(self) -> None:
@@ -129,17 +135,22 @@ class Nats:
     """One NATS server on loopback."""
 
     def __init__(
-        self, directory: Path, *, options: Sequence[str] = (), jetstream: bool = True
+        self,
+        directory: Path,
+        *,
+        options: Sequence[str] = (),
+        jetstream: bool = True,
+        host: str = "127.0.0.1",
     ) -> None:
         (port,) = free_ports(1)
         self.port = port
-        self.url = f"nats://127.0.0.1:{port}"
+        self.url = f"nats://{host}:{port}"
         self._store = directory / "store"
         program = Path(sys.executable).with_name("nats-server")
-        command: list[str | Path] = [program, "--addr", "127.0.0.1", "--port", str(port)]
+        command: list[str | Path] = [program, "--addr", host, "--port", str(port)]
         command += ["--jetstream", "--store_dir", self._store] if jetstream else []
         command += options
-        self.node = Process(command, directory / "nats.log", _listens(port))
+        self.node = Process(command, directory / "nats.log", _listens(host, port))
 
     def start(self) -> None:
         """Start it, if it does not run, and wait until it answers."""
@@ -166,10 +177,10 @@ def _answers(url: str) -> Callable[[], bool]:
     return ready
 
 
-def _listens(port: int) -> Callable[[], bool]:
+def _listens(host: str, port: int) -> Callable[[], bool]:
     def ready() -> bool:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
         except OSError:
             return False
         return True

@@ -26,7 +26,8 @@ logger = logging.getLogger("serinus")
 
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
-"""Seconds between two tries to connect; they double from the first to the longest."""
+"""Seconds between two tries to connect; they double from the first to the longest, and never get
+longer than half a lease: mirrors wait a lease for who has to announce itself again."""
 _PACE = 0.1
 """Seconds before a mirror that may have missed changes lists again."""
 
@@ -151,7 +152,7 @@ class Discovery:
                 self._lost(_first(known))
             if await _within(self._closing.wait(), wait * self._random.uniform(0.5, 1.0)):
                 return
-            wait = min(2 * wait, _LONGEST_WAIT)
+            wait = min(2 * wait, _LONGEST_WAIT, self.lease / 2)
 
     async def _work(self, session: Session) -> None:
         """Do everything that a session is for, until it fails or this is closed."""

@@ -211,11 +211,18 @@ class _Files:
         self._own[key] = content
 
     def create(self, key: str, value: bytes) -> bool:
-        """Store an entry if there is none, or one whose owner is dead."""
+        """Store an entry if there is none, or one whose owner is dead.
+
+        One that an earlier session of ours left and nobody counts as alive any more is replaced.
+        """
         path, content = self._path(key), _pack(value, self._lease, self._writer)
         if os.path.lexists(path):
             shelf = self._shelf(key)
             shelf.look(thorough=True)
+            there = _read(path)
+            if there and _written_by(there, self._writer) and not shelf.has(path.name):
+                self.put(key, value)
+                return True
             if not shelf.bury(path.name):
                 return False
         with self._written(path, content) as written:
@@ -335,6 +342,11 @@ class _Shelf:
         for seen in self._files.values():
             if seen.key is not None and seen.value is not None and now < seen.until:
                 yield seen.key, seen.value
+
+    def has(self, name: str) -> bool:
+        """Whether a file counts as alive."""
+        seen = self._files.get(name)
+        return seen is not None and seen.value is not None and time.monotonic() < seen.until
 
     def look(self, *, thorough: bool) -> None:
         """See what changed: quickly, or every file where that is asked for or due."""
@@ -524,6 +536,10 @@ def _unpack(content: bytes) -> tuple[bytes, float]:
         return content, _REFERENCE_LEASE
     value = content[: found.start()]
     return value + b"}" if found[1] == b"," else value, float(found[2])
+
+
+def _written_by(content: bytes, writer: str) -> bool:
+    return content.endswith(f',"{writer}"]}}'.encode())
 
 
 def _read(path: Path) -> bytes | None:
