@@ -88,11 +88,11 @@ class Started:
             self.process.stdin.close()
 
 
-def serve(engine: str, port: int, *, log: Path, model: Path | None = None) -> Started:
+def serve(engine: str, port: int, *flags: str, log: Path, model: Path | None = None) -> Started:
     """Start a real engine on a model, the tiny one if none is named; it may need a minute."""
     environ = {} if model is None else {"MODEL": str(model)}
     script = ROOT / f"scripts/engines/serve_{engine}.sh"
-    return Started([str(script), str(port)], log=log, environ=environ)
+    return Started([str(script), str(port), *flags], log=log, environ=environ)
 
 
 def make_model(folder: Path, seed: int) -> Path:

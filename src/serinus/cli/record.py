@@ -14,7 +14,7 @@ from pathlib import Path
 from serinus.cli.engine_process import EngineProcess, placed
 from serinus.cli.flags import add_setting_flags, loaded
 from serinus.cli.logs import log_to_stderr
-from serinus.cli.sidecar import UNUSED, add_engines, sidecar_of, where
+from serinus.cli.sidecar import UNUSED, add_engines, add_groups, sidecar_of, where
 from serinus.cli.traces import as_json, as_table, damage_in, read_traces
 from serinus.errors import SettingsError, excerpt
 from serinus.settings import Settings
@@ -69,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what starts the engine, after --; or 'mark FILE TEXT' or 'show FILE'",
     )
     add_engines(parser)
+    add_groups(parser)
     add_setting_flags(parser, omit=(*UNUSED, "record"), defaults=DEFAULTS)
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "UNUSED",
     "add_arguments",
     "add_engines",
+    "add_groups",
     "port_of",
     "run",
     "sidecar_of",
@@ -46,6 +47,9 @@ examples:
       two engines; ready only when both are
   serinus sidecar --engine auto --url http://127.0.0.1:8000
       whatever it is: it is recognised, and the log says by what
+  serinus sidecar --target p=http://10.0.0.1:8000 --target d=http://10.0.0.2:8000
+      --group pair=p:prefill,d:decode
+      a prefill and a decode server; ready only with both, and the missing one is named
   SERINUS_API_KEY=... serinus sidecar --url https://engine:8000 --ca-file /etc/engine/ca.pem
       with a key and a certificate of one's own authority
 
@@ -61,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [--engine NAME] --url URL ... [--SETTING VALUE ...]"
     parser.epilog = EPILOG
     add_engines(parser)
+    add_groups(parser)
     add_setting_flags(parser, omit=UNUSED, defaults=DEFAULTS)
 
 
@@ -100,6 +105,19 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Add which engines serve together."""
+    parser.add_argument_group("Groups").add_argument(
+        "--group",
+        metavar="NAME=TARGET,…",
+        action="append",
+        default=[],
+        help="targets that serve together, of which --group-policy says how many must be ready;"
+        " TARGET:prefill and TARGET:decode make a pair, NAME:sharded= those that are all or none;"
+        " may be given again",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Watch until a signal ends it."""
     settings = loaded(arguments, defaults=DEFAULTS).settings
@@ -132,6 +150,7 @@ def sidecar_of(
     Raises SettingsError for what cannot be read, MissingExtraError without the HTTP client.
     """
     # Only now, so that --help needs no extra.
+    from serinus.sidecar.grouping import read_groups  # noqa: PLC0415
     from serinus.sidecar.sidecar import Sidecar  # noqa: PLC0415
     from serinus.sidecar.targets import read_targets  # noqa: PLC0415
 
@@ -141,7 +160,14 @@ def sidecar_of(
         engine=arguments.engine,
         metrics_port=port_of(arguments.metrics_port),
     )
-    return Sidecar(settings, targets, ca_file=arguments.ca_file, handle_signals=handle_signals)
+    groups = read_groups(getattr(arguments, "group", ()), targets, policy=settings.group_policy)
+    return Sidecar(
+        settings,
+        targets,
+        groups=groups,
+        ca_file=arguments.ca_file,
+        handle_signals=handle_signals,
+    )
 
 
 async def _serve(sidecar: Sidecar) -> None:

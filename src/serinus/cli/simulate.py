@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--hours", "HOURS", "1", "how long each world lasts")
     add("--engines", "N", "8", "engines in a world, all watched by one Serinus")
     add("--faults", "NAME,...", "all", "which faults there may be")
+    parser.add_argument(
+        "--ranks",
+        action="store_true",
+        help="the engines are the data-parallel ranks of one, and take turns",
+    )
     parser.add_argument("--busy", action="store_true", help="there are always users")
     parser.add_argument(
         "--set",
@@ -88,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         engines=int(_number("--engines", arguments.engines, least=1, most=1000, whole=True)),
         faults=faults_named(arguments.faults),
         busy=arguments.busy,
+        ranks=arguments.ranks,
     )
     names = [name for name in JUDGES if not arguments.judge or name in arguments.judge]
     scores = {name: Score(name) for name in names}
@@ -222,7 +228,8 @@ def _complain(problems: Sequence[Broken], arguments: argparse.Namespace) -> None
     for problem in problems[:_MOST_SHOWN]:
         words = ["serinus simulate", f"--seed {problem.seed}", f"--hours {arguments.hours}"]
         words += [f"--engines {arguments.engines}", f"--faults {arguments.faults}"]
-        words += ["--busy"] * arguments.busy + [f"--set {one}" for one in arguments.changes]
+        words += ["--busy"] * arguments.busy + ["--ranks"] * arguments.ranks
+        words += [f"--set {one}" for one in arguments.changes]
         print(f"broken: engine {problem.engine}: {problem.problem}", file=sys.stderr)
         print(f"  replay: {' '.join([*words, '--trace'])}", file=sys.stderr)
     if len(problems) > _MOST_SHOWN:

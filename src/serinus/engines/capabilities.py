@@ -10,10 +10,11 @@ from typing import Protocol, runtime_checkable
 
 from serinus.core.transcript import Transcript
 from serinus.engines.counters import Counters, Samples
-from serinus.engines.protocol import AnswerReader, Question
+from serinus.engines.protocol import AnswerReader, Engine, Question
 
 __all__ = [
     "DirectsToRanks",
+    "ServesDisaggregated",
     "TellsRanks",
     "TellsSleep",
     "Transcribes",
@@ -60,6 +61,14 @@ class DirectsToRanks(Protocol):
 
     def directed(self, question: Question, rank: int) -> Question:
         """Return the same question, put to that rank."""
+
+
+@runtime_checkable
+class ServesDisaggregated(Protocol):
+    """An engine that answers differently as one side of a prefill/decode pair."""
+
+    def alone(self) -> Engine:
+        """Return the same engine, asked as one side of a pair without the help of the other."""
 
 
 @runtime_checkable

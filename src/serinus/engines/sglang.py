@@ -51,6 +51,8 @@ _NAMES = CounterNames(
     tokens=_either("realtime_tokens_total"),
     finished=_either("e2e_request_latency_seconds_count"),
 )
+_NO_PEER = "2.2.2.2"
+"""SGLang's FAKE_BOOTSTRAP_HOST: a request that sends its cache to no peer, and waits for none."""
 _SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})
 """Labels of processes that share requests (--enable-metrics-for-all-schedulers reports each)."""
 _TRAITS = Traits(
@@ -85,6 +87,12 @@ class SglangEngine(OpenAiApi):
     )
     health_is_free: bool = False
     token_id: int = 1
+    disaggregated: bool = False
+    """Whether it is one side of a prefill/decode pair."""
+
+    def alone(self) -> SglangEngine:
+        """Return it as one side of a pair: its bootstrap needs no peer, as its own health's."""
+        return replace(self, disaggregated=True)
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return a text completion of ids, then SGLang's own route, which needs no tokenizer."""
@@ -93,8 +101,9 @@ class SglangEngine(OpenAiApi):
             "sampling_params": {"max_new_tokens": 1, "temperature": 0},
             "stream": True,
         }
-        usage = {"stream_options": {"include_usage": True}}
-        return completion(model, [self.token_id], usage), question("/generate", own)
+        peer = {"bootstrap_host": _NO_PEER, "bootstrap_room": 0} if self.disaggregated else {}
+        usage = {"stream_options": {"include_usage": True}, **peer}
+        return completion(model, [self.token_id], usage), question("/generate", {**own, **peer})
 
     def answer_reader(self) -> CompletionReader:
         """Return a new reader; it reads both shapes."""

@@ -54,8 +54,11 @@ class Ranks:
 
     def found(self, told: Mapping[int, Counters]) -> None:
         """Take in which ranks the page tells of."""
-        if not self._shared.board.settings.health_check_enabled or self._declared == 1:
+        board, address = self._shared.board, self._whole.watched.address
+        if not board.settings.health_check_enabled or self._declared == 1:
             return
+        if board.groups.of(address) is not None:
+            return  # groups of groups are more than anybody could read
         wanted = set(range(self._declared)) if self._declared else set(told)
         if len(wanted) < 2:
             return
@@ -103,7 +106,8 @@ class Ranks:
             return f"{len(self.parts)}, each asked by canaries that are directed to it"
         if self._strays:
             return "not told apart: canaries do not reach the ranks that they are directed to"
-        return ""
+        group = self._shared.board.groups.of(self._whole.watched.address)
+        return "" if group is None else f"left together, as a member of {group.group.address}"
 
     def _split(self, wanted: set[int]) -> None:
         shared, whole = self._shared, self._whole

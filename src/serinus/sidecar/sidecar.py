@@ -19,6 +19,7 @@ from serinus.settings import Settings
 from serinus.sidecar.client import EngineClient, trusting
 from serinus.sidecar.contacts import Contacts
 from serinus.sidecar.credentials import Credentials
+from serinus.sidecar.grouping import Declared, prepared
 from serinus.sidecar.stranger import StrangerWatch
 from serinus.sidecar.targets import Target
 from serinus.sidecar.watch import EngineWatch
@@ -31,7 +32,8 @@ logger = logging.getLogger("serinus")
 class Sidecar:
     """Watches engines and answers `/health`, `/live` and `/metrics` for them. A context manager.
 
-    All of them must be ready. An engine that cannot be reached is loading, and no error.
+    All of them must be ready, and of each of the `groups` as many as its policy asks for. An engine
+    that cannot be reached is loading, and no error.
     `ca_file` has the authorities that certificates are checked against, the system's if None.
     `handle_signals`: SIGTERM and SIGINT end it (`stopped` returns), a second one waits no longer.
 
@@ -43,12 +45,14 @@ class Sidecar:
         settings: Settings,
         targets: Sequence[Target],
         *,
+        groups: Sequence[Declared] = (),
         ca_file: str | None = None,
         handle_signals: bool = True,
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
     ) -> None:
-        self.targets = tuple(targets)
+        self.targets = prepared(targets, groups)
+        self._groups = tuple(groups)
         _check_ranks(self.targets, settings)
         self.watches: tuple[EngineWatch | StrangerWatch, ...] = ()
         self._settings = settings
@@ -92,6 +96,8 @@ class Sidecar:
                 self._signals.open()
                 opened.callback(self._signals.close)
             runtime.board.outage = self._contacts.outage
+            for declared in self._groups:
+                self._gather(declared)
             self.watches = tuple(map(self._watch, self.targets, clients))
             self._open = opened.pop_all()
         return self
@@ -122,6 +128,12 @@ class Sidecar:
             line=self._contacts.line(target.place),
             clock=self._clock,
         )
+
+    def _gather(self, declared: Declared) -> None:
+        groups = self.runtime.board.groups
+        gathering = groups.gather(declared.group)
+        for place in declared.members:
+            groups.join(gathering, place.address, name=place.name, role=place.role)
 
     def _watch(self, target: Target, client: EngineClient) -> EngineWatch | StrangerWatch:
         kind = StrangerWatch if target.recognise else EngineWatch

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from serinus.core.evidence import Evidence, Loading, Phase, Registered
 from serinus.engines import ANY, Engine
@@ -88,9 +89,8 @@ class StrangerWatch:
 
     def _equip(self, engine: Engine) -> EngineWatch:
         """Put a watch of this kind in charge of the place on the board."""
-        port = self.target.metrics_port
         self.known = EngineWatch(
-            Target(self.target.address, self.target.place, engine, metrics_port=port),
+            replace(self.target, engine=self.target.asked_as(engine), recognise=False),
             self._client,
             self._board,
             self._credentials,

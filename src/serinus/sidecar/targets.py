@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from serinus.core.address import EndpointAddress
 from serinus.engines import ANY, Engine, engine_named
+from serinus.engines.capabilities import ServesDisaggregated
 from serinus.errors import SettingsError, excerpt
 from serinus.sidecar.place import Place
 
-__all__ = ["AUTO", "Target", "read_targets"]
+__all__ = ["AUTO", "Target", "address_named", "read_targets"]
 
 AUTO = "auto"
 """The kind of an engine that is to be recognised."""
@@ -32,6 +33,14 @@ class Target:
     engine: Engine
     recognise: bool = False
     metrics_port: int | None = None
+    paired: bool = False
+    """Whether it is one side of a prefill/decode pair."""
+
+    def asked_as(self, engine: Engine) -> Engine:
+        """Return an engine of this kind as it is asked here."""
+        if self.paired and isinstance(engine, ServesDisaggregated):
+            return engine.alone()
+        return engine
 
     @property
     def kind(self) -> str:
@@ -78,12 +87,17 @@ def _read(text: str, engine: Engine) -> Target:
         shown = "the text (not shown)" if "@" in text else repr(excerpt(text, limit=80))
         raise SettingsError(f"--target: {shown} has no name; {_NAMES}")
     name = name.strip()
+    address = address_named(name, called="--target")
+    return Target(address, Place.parse(url, called=f"--target {name}"), engine)
+
+
+def address_named(name: str, *, called: str) -> EndpointAddress:
+    """Return the address that a name stands for. Raises SettingsError, which names `called`."""
     try:
-        address = EndpointAddress.parse(name) if "." in name else _address(name)
+        return EndpointAddress.parse(name) if "." in name else _address(name)
     except SettingsError:
         shown = repr(excerpt(name, limit=80))
-        raise SettingsError(f"--target: the name {shown} is not accepted; {_NAMES}") from None
-    return Target(address, Place.parse(url, called=f"--target {name}"), engine)
+        raise SettingsError(f"{called}: the name {shown} is not accepted; {_NAMES}") from None
 
 
 def _address(name: str) -> EndpointAddress:

@@ -32,12 +32,13 @@ class Terms(NamedTuple):
     def seen_within(self) -> float:
         """Seconds within which a fault that stops tokens is seen.
 
-        An idle engine is asked after `wait`, and then asked again; a busy one has its stall budget.
+        An idle engine is asked after `wait` (one of several ranks in its turn, after `idle`), and
+        then asked again; a busy one has its stall budget.
         Users who come and give up can make it both, one after the other.
         """
         rules = self.rules
         return (
-            rules.wait + rules.stall + (rules.failure_threshold + 1) * (rules.deadline + self.grace)
+            rules.idle + rules.stall + (rules.failure_threshold + 1) * (rules.deadline + self.grace)
         )
 
     @property

@@ -29,10 +29,15 @@ class Broken(NamedTuple):
     problem: str
 
 
-def terms_of(settings: Mapping[str, Any], drawn: Sequence[Schedule]) -> Terms:
-    """Return what these settings promise of these schedules."""
+def terms_of(
+    settings: Mapping[str, Any], drawn: Sequence[Schedule], *, ranks: bool = False
+) -> Terms:
+    """Return what these settings promise of these schedules; `ranks`: they are those of one."""
     chosen = Settings(**settings)
-    return Terms(rules_of(chosen), chosen.canary_cancel_grace, asleep_in(drawn))
+    rules = rules_of(chosen)
+    if ranks and chosen.rank_canaries == "rotate":
+        rules = rules._replace(ranks=len(drawn))
+    return Terms(rules, chosen.canary_cancel_grace, asleep_in(drawn))
 
 
 def judge_world(
@@ -44,21 +49,22 @@ def judge_world(
     histories if `trace`, and the promises that it broke.
     """
     drawn = schedules(plan)
-    terms = terms_of(settings, drawn)
+    terms = terms_of(settings, drawn, ranks=plan.ranks)
     records: list[Record] = []
     problems: list[Broken] = []
     if (score := scores.get(SERINUS)) is not None:
-        records = list(judged_by_serinus(drawn, settings, seed=plan.seed, trace=trace))
+        said = judged_by_serinus(drawn, settings, seed=plan.seed, trace=trace, ranks=plan.ranks)
+        records = list(said)
         for number, (schedule, record) in enumerate(zip(drawn, records, strict=True)):
             score.add(schedule, record)
             problems += [Broken(plan.seed, number, p) for p in broken(schedule, record, terms)]
     for schedule in drawn:
         if (score := scores.get(REFERENCE)) is not None:
             wait, timeout = terms.rules.wait, terms.rules.deadline
-            said = judged_by_reference(
+            theirs = judged_by_reference(
                 schedule, wait=wait, timeout=timeout, asleep=asleep_in(drawn), trace=trace
             )
-            score.add(schedule, said)
+            score.add(schedule, theirs)
         if (score := scores.get(HEALTH)) is not None:
             score.add(schedule, judged_by_poll(schedule))
     return records, problems

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from serinus.core.address import EndpointAddress
 from serinus.core.evidence import Evidence
+from serinus.core.group import Group, Kind
 from serinus.runtime.board import Board
 from serinus.runtime.target import HealthCheckTarget
 from serinus.settings import Settings
@@ -26,15 +28,19 @@ from serinus.simulation.schedule import Schedule, generate
 __all__ = ["Plan", "asleep_in", "judged_by_serinus", "schedules"]
 
 
+_WHOLE = EndpointAddress.parse("simulation.engine.generate")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to simulate. `seconds` long, `engines` on one host."""
+    """What to simulate. `seconds` long, `engines` on one host; `ranks`: they are those of one."""
 
     seed: int
     seconds: float = 3600.0
     engines: int = 1
     faults: tuple[Fault, ...] = tuple(Fault)
     busy: bool = False
+    ranks: bool = False
 
 
 def schedules(plan: Plan) -> tuple[Schedule, ...]:
@@ -48,11 +54,17 @@ def schedules(plan: Plan) -> tuple[Schedule, ...]:
 
 
 def judged_by_serinus(
-    drawn: Sequence[Schedule], settings: Mapping[str, Any], *, seed: int, trace: bool = False
+    drawn: Sequence[Schedule],
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    trace: bool = False,
+    ranks: bool = False,
 ) -> tuple[Record, ...]:
     """Let Serinus judge these engines, all on one host; the records are in the same order.
 
-    `settings` are changes to the defaults; canaries are on.
+    `settings` are changes to the defaults; canaries are on. `ranks`: they are the data-parallel
+    ranks of one engine, a group, and take turns.
     """
     loop = MemoryLoop()  # type: ignore[abstract] # sockets and threads are left out on purpose
     quiet = logging.getLogger("serinus")
@@ -60,7 +72,7 @@ def judged_by_serinus(
     quiet.setLevel(logging.CRITICAL + 1)
     try:
         records: tuple[Record, ...] = loop.run_until_complete(
-            _judged(loop, drawn, settings, seed, trace=trace)
+            _judged(loop, drawn, settings, seed, trace=trace, ranks=ranks)
         )
     finally:
         quiet.setLevel(level)
@@ -75,6 +87,7 @@ async def _judged(
     seed: int,
     *,
     trace: bool,
+    ranks: bool,
 ) -> tuple[Record, ...]:
     began = loop.time()
     asleep = _sleeps(drawn, began)
@@ -101,10 +114,14 @@ async def _judged(
         observe=observe if trace else None,
         slept=lambda: 0.0,
     )
+    group = board.groups.gather(Group.of(_WHOLE, Kind.DATA_PARALLEL))
     for number, (schedule, record) in enumerate(zip(drawn, records, strict=True)):
         engine = SimulatedEngine(schedule, began=began, asleep=asleep)
         name = f"engine-{number}"
-        named[f"simulation.{name}.generate"] = record
+        address = EndpointAddress.parse(f"simulation.{name}.generate")
+        if ranks:
+            board.groups.join(group, address, rank=number)
+        named[str(address)] = record
         endpoints.append(SimulatedEndpoint(engine, board, record, name))
     for endpoint in endpoints:
         endpoint.serve()
