@@ -159,6 +159,14 @@ def test_other_units_begin_a_lesson_anew() -> None:
     assert given_one.state.turn == 0
 
 
+def test_a_lesson_without_tokens_has_no_unit() -> None:
+    """There is nothing in it that another unit could not be compared with."""
+    texts, others = tuple(map(str, SONG)), tuple(map(str, reversed(SONG)))
+    lesson = learned(said(texts, by=Unit.TEXT), said(others, by=Unit.TEXT))
+    assert (lesson.tokens, lesson.by) == ((), Unit.TEXT)
+    assert Asked(1, lesson=lesson)(said()) == [Mark.RIGHT]
+
+
 def test_a_lesson_of_another_unit_still_finds_a_loop() -> None:
     """It needs no comparing token by token."""
     asked = Asked(1, lesson=learned(said(tuple(map(str, SONG)), by=Unit.TEXT)))
@@ -210,6 +218,7 @@ def test_two_strikes_with_a_lesson_between_them_are_not_running() -> None:
         (LOOP, Wrong.REPETITION, "it repeats 7 to its end"),
         (other_at(3), Wrong.TOKENS, "token 4 is 900 901 902 903 904 …, not 103 104 105 106 107 …"),
         (said(SONG[:22]), Wrong.TOKENS, "token 23 is the end, not 122 123"),
+        (said(SONG[:19]), Wrong.TOKENS, "token 20 is the end, not 119 120 121 122 123"),
         (
             said(logprob=-1.0),
             Wrong.LOGPROBS,
@@ -455,6 +464,13 @@ def test_a_divergence_that_is_gone_twice_ends_the_lesson() -> None:
     assert lesson.margins is not None
     assert len(lesson.logprobs) == len(lesson.margins) == 9
     assert asked(other_at(9)) == [Mark.RIGHT]
+
+
+def test_a_divergence_is_taken_back_once() -> None:
+    """A second right answer is no second time that it was gone."""
+    asked = Asked(1)
+    asked(other_at(9), said(), said(), said())
+    assert asked.state.lessons[0].tokens == SONG
 
 
 def test_the_later_of_two_places_is_given_up_first() -> None:

@@ -182,7 +182,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "degraded_policy": ("report or notready", ["ready", "not ready", "1"]),
     "correctness_policy": ("off, report, degrade or notready", ["on", "wrong", "1"]),
     "correctness_interval": (MOMENT, NO_MOMENT),
-    "correctness_tokens": ("a whole number from 12 to 512", ["11", "513", "x", "1.5"]),
+    "correctness_tokens": ("a whole number from 12 to 96", ["11", "97", "x", "1.5"]),
     "correctness_tolerance": ("a number from 0 to 20", ["-0.1", "20.1", "xx", "nan"]),
     "correctness_prompts": ("the path of a file", [""]),
     "correctness_reference": ("the path of a file", [""]),

@@ -273,8 +273,8 @@ class Correctness(NamedTuple):
     ) -> Finding | None:
         """Say what is wrong in an answer, by the first line of the table that applies."""
         unsound = said.unsound
-        if unsound is not None:
-            logprob = 0.0 if said.logprobs is None else said.logprobs[unsound]
+        if unsound is not None and said.logprobs is not None:
+            logprob = said.logprobs[unsound]
             told = f"the log-probability of token {unsound + 1} is {logprob:g}"
             return Finding(Wrong.NAN, told, unsound)
         if alone is False or not lesson.learned:

@@ -324,7 +324,7 @@ class Declaration:
     )
     correctness_tokens: int = setting(
         24,
-        Whole(12, 512),
+        Whole(12, 96),  # an engine that sends its whole answer at each token sends 0.6 MB for 96
         Group.CORRECTNESS,
         "The tokens of such an answer.",
     )
