@@ -11,7 +11,7 @@ export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export KUBERNETES_DIR ?= $(HOME)/.cache/serinus/kubernetes
 export PYTHON
 
-.PHONY: help run test mutants test-servers test-kubernetes test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
+.PHONY: help run test mutants test-servers test-dynamo test-kubernetes test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -35,7 +35,12 @@ test: .venv/complete ## Run all tests but those that need vLLM
 
 test-servers: .venv/complete ## Run discovery on real etcd and NATS (a missing server is installed)
 	scripts/servers/install.sh
-	$(PYTEST) -q -n 3 -m servers
+	$(PYTEST) -q -n 4 -m "servers and not dynamo"
+
+test-dynamo: .venv/complete ## Run discovery beside Dynamo's released wheel (installed once), over files and etcd
+	scripts/servers/install.sh
+	scripts/dynamo/install.sh
+	$(PYTEST) -q -n 2 -rP -m dynamo
 
 test-kubernetes: .venv/complete ## Run discovery on a real Kubernetes control plane (built once, in three to five minutes)
 	scripts/kubernetes/build.sh

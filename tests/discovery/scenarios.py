@@ -20,7 +20,17 @@ from serinus.discovery.records import INSTANCES, encode, key_of
 from serinus.settings import Settings
 from tests.discovery.contract import until
 
-__all__ = ["LEASE", "Fleet", "FleetScenarios", "Place", "Worker", "fleet_of", "record"]
+__all__ = [
+    "LEASE",
+    "Fleet",
+    "FleetScenarios",
+    "Place",
+    "Worker",
+    "fleet_of",
+    "record",
+    "started",
+    "took",
+]
 
 LEASE = 3.0
 LATE = 1.5
@@ -29,9 +39,10 @@ ADDRESS = EndpointAddress("demo", "backend", "generate")
 LEADER = "v1/leaders/prober/one"
 
 
-def record(number: int, owner: str) -> tuple[str, str]:
-    """Return the key and the record of an instance."""
-    transport = {"http": "http://127.0.0.1:1"}
+def record(number: int, owner: str, *, tcp: bool = False) -> tuple[str, str]:
+    """Return the key and the record of an instance, which the reference reads if it is `tcp`."""
+    tail = f"{number:x}/{'/'.join(ADDRESS)}"
+    transport = {"tcp": f"127.0.0.1:1/{tail}"} if tcp else {"http": "http://127.0.0.1:1"}
     instance = Instance(ADDRESS, number, transport, owner=owner)
     return key_of(instance), encode(instance).decode()
 
@@ -92,37 +103,43 @@ class Fleet:
         """The keys that were ever seen to go."""
         return {change.key for change in self.seen if change.value is None}
 
-    async def worker(
-        self,
-        *numbers: int,
-        owner: str,
-        lead: bool = False,
-        prefix: Sequence[str] = (),
-        settings: dict[str, Any] | None = None,
-    ) -> Worker:
-        """Start a process that announces these instances."""
-        said = {
-            "settings": settings or self.place.settings,
-            "lease": LEASE,
-            "owner": owner,
-            "announce": dict(record(number, owner) for number in numbers),
-            "lead": LEADER if lead else None,
-        }
-        command = [*prefix, sys.executable, "-m", "tests.discovery.announcer", json.dumps(said)]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        worker = Worker(process)
-        reader = asyncio.create_task(worker.read(), name=f"output of {owner}")
-        self._opened.push_async_callback(_end, process, reader)
-        return worker
+    async def worker(self, *numbers: int, owner: str, **how: Any) -> Worker:
+        """Start a process that announces these instances: see `started`."""
+        return await started(self._opened, self.place, *numbers, owner=owner, **how)
 
     def has(self, *numbers: int, owner: str) -> bool:
         """Whether the watcher has these instances, as that owner announced them."""
         wanted = dict(record(number, owner) for number in numbers)
         return all(self.mirror.entries.get(k) == v.encode() for k, v in wanted.items())
+
+
+async def started(
+    opened: AsyncExitStack,
+    place: Place,
+    *numbers: int,
+    owner: str,
+    lead: bool = False,
+    tcp: bool = False,
+    prefix: Sequence[str] = (),
+) -> Worker:
+    """Start a process that announces instances, and wants to lead if it is told to."""
+    said = {
+        "settings": place.settings,
+        "lease": LEASE,
+        "owner": owner,
+        "announce": dict(record(number, owner, tcp=tcp) for number in numbers),
+        "lead": LEADER if lead else None,
+    }
+    command = [*prefix, sys.executable, "-m", "tests.discovery.announcer", json.dumps(said)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    worker = Worker(process)
+    reader = asyncio.create_task(worker.read(), name=f"output of {owner}")
+    opened.push_async_callback(_end, process, reader)
+    return worker
 
 
 @asynccontextmanager
