@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,10 +19,12 @@ from pathlib import Path
 import pytest
 from scripts.kubernetes.control_plane import ControlPlane
 
+from serinus import Runtime
 from serinus.discovery import Change, Discovery, Mirror, kubernetes
 from serinus.discovery.kubernetes import Kubernetes
 from serinus.discovery.kubernetes_view import LARGEST, entry_name
 from serinus.errors import DiscoveryError
+from serinus.settings import load
 from tests.discovery.contract import KEY, OTHER, PREFIX, BackendContract, kept, until, watched
 from tests.discovery.kubernetes_world import KubernetesWorld, granted, plural
 
@@ -369,6 +372,9 @@ async def test_an_entry_that_is_too_large_is_refused_and_others_are_not(
 async def test_bytes_that_are_no_text_are_stored_and_replaced(world: KubernetesWorld) -> None:
     """Either form takes the other's place."""
     async with kept(world) as session:
+        await session.put(OTHER, b"\xff")
+        assert (await session.list(OTHER)).entries == {OTHER: b"\xff"}
+        await session.delete(OTHER)
         for value in (b"text", b"\xff\x00", b"text again", "é\x85\u2028".encode()):
             await session.put(KEY, value)
             assert (await session.list(PREFIX)).entries == {KEY: value}
@@ -396,3 +402,49 @@ async def test_versions_are_those_that_the_server_has(world: KubernetesWorld) ->
     async with world.client().session(lease=3) as session:
         assert session._paths.slices is not None
         assert "discovery.k8s.io/v1beta1" in session._paths.slices
+
+
+# --- all of it, by one variable ----------------------------------------------------------------
+
+LIBRARY = """
+import asyncio
+from serinus import Runtime
+
+async def generate(request):
+    yield {"token_ids": [7]}
+
+async def main():
+    async with Runtime() as runtime:
+        await runtime.endpoint("demo.backend.generate").serve_endpoint(generate)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_worker_of_the_library_is_found_called_and_missed(world: KubernetesWorld) -> None:
+    """By `DYN_DISCOVERY_BACKEND` and what the pod says of itself; killed, it is gone in time."""
+    loop = asyncio.get_running_loop()
+    said = {
+        "DYN_DISCOVERY_BACKEND": "kubernetes",
+        "SERINUS_DISCOVERY_LEASE": "3s",
+        "KUBECONFIG": str(world.config),
+        "POD_NAMESPACE": world.namespace,
+        "SERINUS_RPC_HOST": "127.0.0.1",
+    }
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LIBRARY), env=os.environ | said | {"POD_NAME": world.make_pod()}
+    )
+    try:
+        frontend = Runtime(load(environ=said).settings)
+        async with frontend, frontend.endpoint("demo.backend.generate").client() as client:
+            await client.wait_for_instances()
+            answer = await client.round_robin({"token_ids": [1]}, deadline=10)
+            assert [item async for item in answer] == [{"token_ids": [7]}]
+            worker.send_signal(signal.SIGKILL)
+            died = loop.time()
+            await until(lambda: not client.instances())
+            assert loop.time() - died <= 4.5
+    finally:
+        if worker.returncode is None:
+            worker.send_signal(signal.SIGKILL)
+        await worker.wait()

@@ -140,6 +140,16 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_pestered() -> None:
     assert len(asked) == 10
 
 
+async def test_a_watch_waits_for_a_server_with_too_much_to_do() -> None:
+    """For some time."""
+    busy = httpx2.Response(429, text="busy")
+    answers = [busy, busy, httpx2.Response(200, stream=Pieces(event("ADDED", "a", "2")))]
+    events = api_of(lambda _: answers.pop(0) if answers else busy).events("/a", "", "1")
+    assert (await anext(events))[0] == "ADDED"
+    with pytest.raises(Refused, match="429: busy"):
+        await anext(events)
+
+
 @pytest.mark.parametrize(
     ("answer", "told", "status"),
     [

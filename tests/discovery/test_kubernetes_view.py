@@ -235,6 +235,7 @@ def _without(annotation: str) -> dict[str, Any]:
         (_without("serinus/value"), "no annotation serinus/value"),
         (_without("serinus/session"), "no annotation serinus/session"),
         (Cluster().entry(KEY, b"1", name="renamed"), f"its name is not that of the key {KEY}"),
+        (Cluster().entry(KEY, b"1", session="../x"), "serinus/session: ../x is no object's name"),
         (Cluster().session(lease=0.0), "0.0 is not within 0 and 86400"),
         (Cluster().session(lease=86401.0), "86401.0 is not within 0 and 86400"),
         (

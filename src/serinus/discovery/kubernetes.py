@@ -205,7 +205,7 @@ class _Session:
         name = entry_name(key)
         metadata = self._metadata(key, value)
         async with self._bounded():
-            if name not in self._held and await self._posted({"metadata": metadata}):
+            if name not in self._held and await self._posted(metadata):
                 return
             try:
                 done = await self._api.call(
@@ -215,7 +215,7 @@ class _Session:
             except Refused as error:
                 if error.status != 404:
                     raise
-                if not await self._posted({"metadata": metadata}):
+                if not await self._posted(metadata):
                     raise DiscoveryError(f"{self._backend.place}: {key} comes and goes") from error
 
     async def create(self, key: str, value: bytes) -> bool:
@@ -227,7 +227,7 @@ class _Session:
                 if not await self._is_over(session_of(there)):
                     return False
                 await self._delete(path, version=there["metadata"]["resourceVersion"])
-            return await self._posted({"metadata": metadata})
+            return await self._posted(metadata)
 
     async def delete(self, key: str) -> None:
         name = entry_name(key)
@@ -317,10 +317,11 @@ class _Session:
     async def _post(self, body: Json) -> Json:
         return await self._api.call("POST", self._paths.leases, body=body)
 
-    async def _posted(self, body: Json) -> bool:
-        """Make an object, and say whether it was not there."""
+    async def _posted(self, metadata: Json) -> bool:
+        """Make an entry's object, and say whether it was not there."""
+        notes = {k: v for k, v in metadata["annotations"].items() if v is not None}
         try:
-            done = await self._post(body)
+            done = await self._post({"metadata": {**metadata, "annotations": notes}})
         except Refused as error:
             if error.status != 409:
                 raise

@@ -163,28 +163,41 @@ class Api:
         Refused with the status 410 says that changes were missed.
         """
         loop = asyncio.get_running_loop()
+        tries = 0
         while True:
             began = loop.time()
-            params = {
-                "watch": "true",
-                "allowWatchBookmarks": "true",
-                "timeoutSeconds": str(_ROUND),
-                "resourceVersion": version,
-            }
-            params |= {"labelSelector": labels} if labels else {}
-            async with aclosing(self._lines(path, params)) as lines:  # type: ignore[type-var]
-                async for line in lines:
-                    event = _object(line, self._place)
-                    item = event["object"]
-                    if event["type"] == "ERROR":
-                        message = excerpt(item.get("message", item))
-                        code = int(item.get("code", 0))
-                        raise Refused(f"{self._place}: the watch ended: {message}", code)
-                    version = item["metadata"]["resourceVersion"]
-                    if event["type"] != "BOOKMARK":
-                        yield event["type"], item
+            try:
+                async with aclosing(self._round(path, labels, version)) as events:  # type: ignore[type-var]
+                    async for kind, item in events:
+                        tries = 0
+                        version = item["metadata"]["resourceVersion"]
+                        if kind != "BOOKMARK":
+                            yield kind, item
+            except Refused as error:
+                tries += 1
+                if error.status != 429 or tries >= _TRIES:
+                    raise
             if loop.time() - began < 1:
                 await asyncio.sleep(1)  # a server that ends every watch at once is not pestered
+
+    async def _round(self, path: str, labels: str, version: str) -> AsyncIterator[tuple[str, Json]]:
+        """Watch until the server ends it."""
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_ROUND),
+            "resourceVersion": version,
+        }
+        params |= {"labelSelector": labels} if labels else {}
+        async with aclosing(self._lines(path, params)) as lines:  # type: ignore[type-var]
+            async for line in lines:
+                event = _object(line, self._place)
+                kind, item = str(event["type"]), event["object"]
+                if kind == "ERROR":
+                    said = excerpt(item.get("message", item))
+                    code = int(item.get("code", 0))
+                    raise Refused(f"{self._place}: the watch ended: {said}", code)
+                yield kind, item
 
     async def _lines(self, path: str, params: Mapping[str, str]) -> AsyncIterator[bytes]:
         timeout = httpx2.Timeout(self._patience, read=_SILENCE)

@@ -57,6 +57,8 @@ _POD = "serinus/pod"
 _SECONDS = "serinus/lease-seconds"
 _RENEWALS = "serinus/renewals"
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+"""What may be asked for by its path: objects of others are not to say what we delete."""
 _LONGEST = 86400.0
 """Seconds of a lease that are believed."""
 
@@ -198,12 +200,16 @@ def _entry(item: Json) -> Entry:
             raise ValueError(f"annotation {_BINARY}: {error}") from error
     else:
         raise ValueError(f"no annotation {_VALUE}")
-    return Entry(key, value, notes[_HOLDER], metadata["resourceVersion"])
+    session = session_of(item)
+    if not session:
+        raise ValueError(f"annotation {_HOLDER}: {excerpt(notes[_HOLDER])} is no object's name")
+    return Entry(key, value, session, metadata["resourceVersion"])
 
 
 def session_of(item: Json) -> str:
-    """Return the session that an entry's object names, or nothing."""
-    return str((item["metadata"].get("annotations") or {}).get(_HOLDER, ""))
+    """Return the session that an entry's object names; nothing if that is no object's name."""
+    name = (item["metadata"].get("annotations") or {}).get(_HOLDER, "")
+    return name if _NAME.fullmatch(name) else ""
 
 
 def holder_of(item: Json) -> Holder:
