@@ -28,7 +28,7 @@ endif
 # Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
 # then discovery on real servers, which mostly waits; then what the documents show.
 test: .venv/complete ## Run all tests but those that need vLLM
-	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not kubernetes and not vllm and not engines"
+	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not kubernetes and not dynamo and not vllm and not engines"
 	$(PYTEST) -q -m "end_to_end and not vllm and not engines"
 	$(MAKE) --no-print-directory test-servers
 	$(MAKE) --no-print-directory test-documents
@@ -37,7 +37,7 @@ test-servers: .venv/complete ## Run discovery on real etcd and NATS (a missing s
 	scripts/servers/install.sh
 	$(PYTEST) -q -n 4 -m "servers and not dynamo"
 
-test-dynamo: .venv/complete ## Run discovery beside Dynamo's released wheel (installed once), over files and etcd
+test-dynamo: .venv/complete ## Run our workers and clients with those of Dynamo's released wheel (installed once), over files and etcd
 	scripts/servers/install.sh
 	scripts/dynamo/install.sh
 	$(PYTEST) -q -n 2 -rP -m dynamo

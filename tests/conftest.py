@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+_NUMBERS = count()
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,15 @@ def as_it_was_logged() -> Iterator[None]:
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers[:] = [kept for kept in logger.handlers if kept in handlers]
+
+
+@pytest.fixture(autouse=True)
+def files_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Have discovery in files, a sidecar's default, be no matter between one test and another."""
+    own = f"fleet-{os.getpid()}-{next(_NUMBERS)}"
+    monkeypatch.setenv("DYN_FILE_KV", str(tmp_path_factory.getbasetemp() / own))
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Any]:

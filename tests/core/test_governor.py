@@ -49,6 +49,13 @@ def test_they_go_for_different_turns() -> None:
     assert steps == [(Step.CLAIM, 0), (Step.CLAIM, 1), (Step.WAIT, None)]
 
 
+def test_whose_turn_is_over_is_in_nobodys_way() -> None:
+    """It still wishes, and waits for nothing."""
+    wishes = {1: "hang", 2: "hang"}
+    assert decision(me=2, wishes=wishes, budget="1").step is Step.WAIT
+    assert decision(me=2, wishes=wishes, budget="1", admitted={1})[::2] == (Step.CLAIM, 0)
+
+
 def test_while_all_fail_the_same_check_none_goes() -> None:
     """A shared cause is not mended by restarts; it is bounded all the same."""
     wishes = dict.fromkeys(EIGHT, "hang")

@@ -29,7 +29,12 @@ __all__ = [
 
 logger = logging.getLogger("serinus")
 
-DEFAULTS = {"health_check_enabled": True, "system_port": 9090}
+DEFAULTS = {
+    "health_check_enabled": True,
+    "system_port": 9090,
+    "discovery_backend": "file",
+    "request_plane": "off",
+}
 """What the program takes where nobody says anything."""
 UNUSED = (
     "health_check_payload",
@@ -37,6 +42,14 @@ UNUSED = (
     "engine_health_check_timeout",
     "engine_health_check_max_failures",
     "engine_health_shutdown_timeout",
+    "request_plane",
+    "tcp_rpc_port",
+    "http_rpc_port",
+    "rpc_host",
+    "rpc_concurrency",
+    "rpc_queue",
+    "rpc_request_bytes",
+    "overload_status_code",
 )
 """Settings of the library that mean nothing here."""
 EPILOG = """\

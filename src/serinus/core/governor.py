@@ -57,6 +57,8 @@ class Surroundings(NamedTuple):
     """Those that wish to be not live, admitted or not, and the check that each fails."""
     holders: Mapping[int, int]
     """The slots that are held, and by whom."""
+    admitted: Collection[int] = ()
+    """Those that wish and were admitted: they wait for nothing, though their turn may be over."""
     blind_for: float | None = None
     """Seconds since discovery was heard of; None while it is."""
 
@@ -95,7 +97,7 @@ def decide(
         why = f"all {len(everyone)} instances fail the same check ({check}): a shared cause"
         return Decision(Step.WAIT, why)
     free = [slot for slot in range(slots) if slot not in held]
-    waiting = sorted(one for one in wishes if one not in held.values())
+    waiting = sorted(wishes.keys() - set(held.values()) - (set(known.admitted) - {me}))
     place = waiting.index(me)
     if place < len(free):
         return Decision(Step.CLAIM, f"it goes for turn {free[place] + 1} of {slots}", free[place])

@@ -68,6 +68,10 @@ class Judged(Protocol):
         """The status that the world is shown."""
 
     @property
+    def reason(self) -> Reason:
+        """Why it has its status."""
+
+    @property
     def degraded(self) -> tuple[str, ...]:
         """A short, stable word for each thing that is off while it serves."""
 

@@ -37,6 +37,7 @@ class TcpCaller:
         self._opening = asyncio.Lock()
         self._awaited: dict[str, asyncio.Future[_Stream]] = {}
         self._lines: dict[tuple[str, int], _Line] = {}
+        self._connecting: dict[tuple[str, int], asyncio.Lock] = {}
 
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
@@ -120,12 +121,22 @@ class TcpCaller:
             answer.set_result(_Stream(reader, writer))
 
     async def _line(self, host: str, port: int) -> _Line:
-        line = self._lines.get((host, port))
-        if line is None or line.lost.done():
-            self._lines = {at: one for at, one in self._lines.items() if not one.lost.done()}
-            line = _Line(*await asyncio.open_connection(host, port))
-            self._lines.setdefault((host, port), line)
-        return line
+        at = (host, port)
+        async with self._connecting.setdefault(at, asyncio.Lock()):
+            line = self._lines.get(at)
+            if line is None or line.lost.done():
+                self._forget()
+                line = self._lines[at] = _Line(*await asyncio.open_connection(host, port))
+            return line
+
+    def _forget(self) -> None:
+        """Forget connections that are closed, and the locks of those that nobody opens."""
+        for at, line in tuple(self._lines.items()):
+            if line.lost.done():
+                del self._lines[at]
+        for at, lock in tuple(self._connecting.items()):
+            if at not in self._lines and not lock.locked():
+                del self._connecting[at]
 
 
 class _Line:

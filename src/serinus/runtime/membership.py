@@ -9,15 +9,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from serinus.core.address import EndpointAddress
 from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus, Rule
-from serinus.core.system_health import EndpointHealth, Readiness
+from serinus.core.system_health import Judged, Readiness
 from serinus.discovery import Discovery
 from serinus.discovery.choice import backend_of
 from serinus.discovery.records import encode, key_of, withdrawn_key_of
@@ -35,6 +35,10 @@ _OF_THE_PROCESS = (Rule.DRAINING, Rule.ENGINE_DIED, Rule.HOLD, Rule.CHECKS)
 """Rules by which no endpoint of the process is ready, whatever its own verdict."""
 _LARGEST_PAYLOAD = 4096
 """Bytes of a payload that is announced, for those who prove the endpoint from outside."""
+
+
+Facts: TypeAlias = Callable[[], Mapping[str, object]]
+"""What is said of an endpoint beside its status, as it is now."""
 
 
 class _Word(NamedTuple):
@@ -60,7 +64,7 @@ class Membership:
         self._served = served
         self._publisher = publisher
         self._status_address = status_address
-        self._elsewhere: dict[EndpointAddress, tuple[Mapping[str, str], Mapping[str, object]]] = {}
+        self._elsewhere: dict[EndpointAddress, tuple[Mapping[str, str], Facts]] = {}
         self._words: dict[EndpointAddress, _Word] = {}
         self.planes = Planes(board, served)
         self.instance_id = settings.instance_id or secrets.randbits(63) + 1
@@ -123,13 +127,13 @@ class Membership:
         self,
         address: EndpointAddress,
         transport: Mapping[str, str],
-        facts: Mapping[str, object],
+        facts: Facts,
     ) -> None:
-        """Say how an endpoint that somebody else serves is called."""
+        """Say how an endpoint that somebody else serves is called; `facts` are read each time."""
         self._elsewhere[address] = (transport, facts)
         self._publisher.changed()
 
-    def told(self, endpoints: list[EndpointHealth], readiness: Readiness) -> None:
+    def told(self, endpoints: Iterable[Judged], readiness: Readiness) -> None:
         """Announce what is published."""
         words: dict[EndpointAddress, _Word] = {}
         for endpoint in endpoints:
@@ -165,7 +169,7 @@ class Membership:
         self.discovery.withdraw(key_of(instance))
         self.discovery.withdraw(withdrawn_key_of(instance))
 
-    def _instance(self, endpoint: EndpointHealth, readiness: Readiness) -> Instance | None:
+    def _instance(self, endpoint: Judged, readiness: Readiness) -> Instance | None:
         """Return what is said of an endpoint; None if nobody could call it."""
         transport, facts = self._reached(endpoint.address)
         if not transport:
@@ -189,7 +193,8 @@ class Membership:
         It is one: the reference cannot read a record with several.
         """
         if address in self._elsewhere:
-            return self._elsewhere[address]
+            transport, told = self._elsewhere[address]
+            return transport, told()
         served = self._served.get(address)
         if served is None or not served.has_handler:
             return {}, {}

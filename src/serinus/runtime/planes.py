@@ -61,6 +61,11 @@ class Planes:
                 draining=lambda: board.system.draining,
             )
 
+    @property
+    def served(self) -> bool:
+        """Whether there is any."""
+        return self.tcp is not None or self.http is not None
+
     async def open(self) -> None:
         """Listen. Raises SettingsError if a port cannot be had."""
         try:

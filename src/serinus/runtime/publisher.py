@@ -10,11 +10,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from serinus.core.history import Transition
 from serinus.core.report import as_json
-from serinus.core.system_health import EndpointHealth, Judged, Liveness, Readiness, display_names
+from serinus.core.system_health import Judged, Liveness, Readiness, display_names
 from serinus.runtime.board import Board
 from serinus.status import SystemStatusServer, endpoints_json
 
@@ -32,8 +32,8 @@ class Publisher:
     def __init__(self, board: Board, server: SystemStatusServer | None) -> None:
         self._board = board
         self._server = server
-        self.told: Callable[[list[EndpointHealth], Readiness], None] = lambda *_: None
-        """Told of what is published, in the same turn."""
+        self.told: Callable[[Iterable[Judged], Readiness], None] = lambda *_: None
+        """Told of what is published, in the same turn: of all endpoints, and of groups of them."""
         self._planned: asyncio.TimerHandle | None = None
         self._fall: asyncio.TimerHandle | None = None
         self._not_before = 0.0
@@ -62,7 +62,7 @@ class Publisher:
         judged = self._board.groups.fold(endpoints).judged
         self._armed = self._armed or readiness.ready
         turned = self._remember(readiness, liveness)
-        self.told(endpoints, readiness)
+        self.told({one.address: one for one in (*endpoints, *judged)}.values(), readiness)
         if self._server is not None:
             if turned:
                 self._server.renew_details()

@@ -159,7 +159,7 @@ class RestartGovernor:
         if self._admitted:
             self._keep_turn()
             return
-        self._discovery.announce(self._waiting_key(), self._record(check=self._check))
+        self._wish()
         decision = decide(
             self._me,
             self._check,
@@ -175,10 +175,15 @@ class RestartGovernor:
                 logger.warning("restarts: %s (%s): %s", decision.step, self._check, decision.why)
             self._changed()
 
+    def _wish(self) -> None:
+        record = self._record(check=self._check, admitted=self._admitted)
+        self._discovery.announce(self._waiting_key(), record)
+
     def _follow(self, decision: Decision) -> None:
         if decision.step is Step.GO:
             self._admitted = True
             self._turn_since = self._clock()
+            self._wish()
         elif decision.step is Step.CLAIM:
             key = f"{self._prefix}turns/{decision.slot}"
             if self._turn is not None and self._turn.key != key:
@@ -200,12 +205,15 @@ class RestartGovernor:
         listed = [key for p, m in self._mirrors.items() if p != self._prefix for key in m.entries]
         wishes: dict[int, str] = {}
         holders: dict[int, int] = {}
+        admitted: set[int] = set()
         for key, value in self._mirrors[self._prefix].entries.items():
             kind, _, last = key.removeprefix(self._prefix).partition("/")
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 told = json.loads(value)
                 if kind == "waiting":
                     wishes[int(last, 16)] = str(told["check"])
+                    if told.get("admitted"):
+                        admitted.add(int(last, 16))
                 elif kind == "turns":
                     holders[int(last)] = int(told["holder"])
         if self._turn is not None and self._turn.held:
@@ -214,6 +222,7 @@ class RestartGovernor:
             instances={number for key in listed if (number := _number(key)) is not None},
             wishes=wishes,
             holders=holders,
+            admitted=admitted,
             blind_for=max(blind, default=None),
         )
 

@@ -167,13 +167,17 @@ class Runtime:
         return self._workings.group(address, kind=kind, policy=policy)
 
     def advertise(
-        self, address: str, transport: Mapping[str, str], facts: Mapping[str, object] | None = None
+        self,
+        address: str,
+        transport: Mapping[str, str],
+        facts: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
         """Say how an endpoint that this process watches for somebody else can be called.
 
         Where discovery is on it is announced with that transport: one kind, and its address.
+        `facts` are what else is known of it, read whenever something is announced.
         """
-        self._workings.advertise(address, transport, facts or {})
+        self._workings.advertise(address, transport, facts)
 
     def add_check(self, name: str, check: Check, *, interval: float, timeout: float) -> None:
         """Add a custom check of the process: it is ready only while the check passes.

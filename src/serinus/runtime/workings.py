@@ -69,7 +69,7 @@ class Workings:
         """Withdrawn, with requests that go on to their end."""
         self.membership = _membership(settings, self, server)
         grace = settings.drain_grace_period
-        if self.membership is not None:
+        if self.membership is not None and self.membership.planes.served:
             grace = max(grace, _LATECOMERS)
         self.draining = Draining(
             began=self._begin_draining,
@@ -168,7 +168,10 @@ class Workings:
         return self.membership.client(address, **options)
 
     def advertise(
-        self, address: str, transport: Mapping[str, str], facts: Mapping[str, object]
+        self,
+        address: str,
+        transport: Mapping[str, str],
+        facts: Callable[[], Mapping[str, object]],
     ) -> None:
         """Announce an endpoint that somebody else serves, where discovery is on."""
         if self.membership is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -99,6 +100,10 @@ class Sidecar:
             for declared in self._groups:
                 self._gather(declared)
             self.watches = tuple(map(self._watch, self.targets, clients))
+            for target, one in zip(self.targets, self.watches, strict=True):
+                self.runtime.advertise(
+                    str(target.address), {"http": str(target.place)}, partial(_facts, one)
+                )
             self._open = opened.pop_all()
         return self
 
@@ -147,6 +152,17 @@ class Sidecar:
         )
         self.runtime.start_task(watch.run(), name=f"watch of {target.address}")
         return watch
+
+
+def _facts(watch: EngineWatch | StrangerWatch) -> Mapping[str, object]:
+    """Say of an engine what others want to know: its kind, and its model once it is known."""
+    known = watch.known if isinstance(watch, StrangerWatch) else watch
+    if known is None:
+        return {}
+    facts: dict[str, object] = {"engine": known.target.engine.name}
+    if known.presence.model:
+        facts["model"] = known.presence.model
+    return facts
 
 
 def _check_ranks(targets: Sequence[Target], settings: Settings) -> None:
