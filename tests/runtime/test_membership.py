@@ -231,7 +231,7 @@ async def test_a_client_needs_discovery() -> None:
 
 @pytest.mark.real_time
 async def test_an_endpoint_of_the_library_is_called_and_accounted_for() -> None:
-    """Its record says how; its requests are evidence, and a canary from outside is in no account."""
+    """Its record says how; its requests are evidence, a canary from outside is in no account."""
     payload = {"token_ids": [1]}
     chosen = settings(request_plane="both")
     async with Runtime(chosen, handle_signals=False) as runtime:
