@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,38 @@ def test_what_cannot_be_reached_cannot_be_told(
     both = ("--url", url, "--url", "http://127.0.0.1:10")
     assert main(["reference", *both, "--write", str(path)]) == 2
     assert "2 engines are named; accepted: one at a time" in capsys.readouterr().err
+
+
+def written_by_hand(path: Path, *answers: Mapping[str, object]) -> str:
+    """Write a reference for the simulator, a prompt an answer; return the path."""
+    prompts = {f"prompt {n}": answer for n, answer in enumerate(answers)}
+    engines = {"vllm, tiny": {"tokens": 16, "prompts": prompts}}
+    path.write_text(json.dumps({"serinus_reference": 1, "engines": engines}))
+    return str(path)
+
+
+def test_a_near_tie_at_the_first_token_is_no_reason_to_ask_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others decide; if there are none it cannot be told."""
+    other = {"answer": [9] * 16}
+    tie = {**other, "margins": [0.0] * 16}
+    with program("sim", *QUICK) as sim:
+        url = sim.says(r"(http://127\.0\.0\.1:\d+)")
+        path = written_by_hand(tmp_path / "one.json", tie, other, other)
+        assert main(["reference", "--url", url, "--check", path]) == 1
+        assert "not 9 9 9 9 9" in capsys.readouterr().out
+        path = written_by_hand(tmp_path / "two.json", tie)
+        assert main(["reference", "--url", url, "--check", path]) == 2
+        assert "all of them part at a near tie" in capsys.readouterr().out
+
+
+def test_an_engine_that_says_nothing_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answer without a token is an answer."""
+    with program("sim", *QUICK, "--fault", "empty") as sim:
+        url = sim.says(r"(http://127\.0\.0\.1:\d+)")
+        path = written_by_hand(tmp_path / "reference.json", {"answer": [9] * 16})
+        assert main(["reference", "--url", url, "--check", path]) == 1
+        assert "empty: no token at all" in capsys.readouterr().out

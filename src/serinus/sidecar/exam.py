@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from serinus.core.correctness import Correctness, Lesson, Mark
+from serinus.core.evidence import CanaryFault
+from serinus.core.transcript import Transcript
 from serinus.engines import Engine
 from serinus.engines.capabilities import Transcribes
 from serinus.engines.listing import MAX_LIST_BYTES
@@ -28,6 +30,8 @@ _FIRST = 120.0
 """Seconds for the first token: something may have to be compiled."""
 _MOST_MISSES = 10
 """Answers, running, that cannot be used before it is given up."""
+_MOST_ROUNDS = 64
+"""Rounds of all prompts before it is given up, misses among them."""
 _REST = 0.5
 """Seconds after one of these."""
 
@@ -66,71 +70,76 @@ class Exam:
 
     async def learned(self, prompts: Sequence[str], *, tokens: int) -> Correctness:
         """Ask each prompt as often as a lesson takes, while nobody else is served."""
-        known = Correctness.of([Lesson()] * len(prompts))
-        return await self._asked(
-            known, prompts, tokens, until=lambda state, _: state.learned or state.wrong is not None
-        )
+        known = begun = Correctness.of([Lesson()] * len(prompts))
+        async for known, _ in self._asked(begun, prompts, tokens):
+            if known.learned or known.wrong is not None:
+                break
+        return known
 
     async def compared(
         self, lessons: Sequence[Lesson], prompts: Sequence[str], tokens: int
     ) -> Correctness:
-        """Ask until a whole round is right, or it is wrong."""
-        known = Correctness.of(lessons, given=True)
-        return await self._asked(
-            known,
-            prompts,
-            tokens,
-            until=lambda state, rights: state.wrong is not None or rights >= len(prompts),
-        )
+        """Ask until nothing is wrong in a whole round, or the engine is."""
+        known = begun = Correctness.of(lessons, given=True)
+        quiet: list[Mark] = []
+        async for known, mark in self._asked(begun, prompts, tokens):
+            quiet = [] if mark is Mark.WRONG else [*quiet, mark]
+            if known.wrong is not None or len(quiet) >= len(prompts):
+                break
+        if known.wrong is None and Mark.RIGHT not in quiet:
+            raise EngineError("no answer can be compared: all of them part at a near tie at once")
+        return known
 
     async def _asked(
-        self,
-        known: Correctness,
-        prompts: Sequence[str],
-        tokens: int,
-        *,
-        until: Callable[[Correctness, int], bool],
-    ) -> Correctness:
+        self, known: Correctness, prompts: Sequence[str], tokens: int
+    ) -> AsyncIterator[tuple[Correctness, Mark]]:
+        """Ask the prompts in turn; each answer that had no company gives what is known after it."""
+        engine = self._engine
+        assert isinstance(engine, Transcribes), "not begun"
         book = Book(stall=self._settings.health_check_busy_stall)
         scraper = Scraper(
-            self._engine,
+            engine,
             self._client,
             book,
             heard=lambda _seen: None,
             port=self._target.metrics_port,
             clock=self._clock,
         )
-        asker = Asker(self._engine, self._client, book, self._credentials, clock=self._clock)
-        within = Within(_FIRST, tokens * _PER_TOKEN)
-        rights = misses = 0
-        engine = self._engine
-        assert isinstance(engine, Transcribes), "not begun"
-        while not until(known, rights):
-            try:
-                sitting = await asker.examine(
-                    engine, self._model, prompts[known.turn], tokens=tokens, within=within
-                )
-            except ContactError as error:
-                raise EngineError(f"{self._target.place}: {error.detail}") from error
-            except TimeoutError as error:
-                raise EngineError(f"no token within {within.first:g} s") from error
-            failure = sitting.exchange.answer.failure
-            if failure is not None or sitting.said is None:
-                raise EngineError(failure.detail if failure else "an answer took too long")
+        asker = Asker(engine, self._client, book, self._credentials, clock=self._clock)
+        misses = 0
+        for _ in range(_MOST_ROUNDS * len(prompts)):
+            said = await self._said(asker, engine, prompts[known.turn], tokens)
             alone = await self._alone(scraper)
-            before = known
-            known, mark = known.after(
-                sitting.said, alone=alone, tolerance=self._settings.correctness_tolerance
+            after, mark = known.after(
+                said, alone=alone, tolerance=self._settings.correctness_tolerance
             )
-            if mark is Mark.UNJUDGED:
-                known = known._replace(turn=before.turn)
-            misses = misses + 1 if mark is Mark.UNJUDGED else 0
-            rights = rights + 1 if mark is Mark.RIGHT else 0
-            if misses >= _MOST_MISSES:
-                raise EngineError("it serves users: answers in their company say nothing")
-            if misses:
+            if alone is False and mark is Mark.UNJUDGED:
+                misses += 1
+                if misses >= _MOST_MISSES:
+                    raise EngineError("it serves users: answers in their company say nothing")
                 await asyncio.sleep(_REST)
-        return known
+                continue
+            misses, known = 0, after
+            yield known, mark
+        raise EngineError("its answers are now right and now wrong")
+
+    async def _said(
+        self, asker: Asker, engine: Transcribes, prompt: str, tokens: int
+    ) -> Transcript:
+        """Return the answer to a prompt; one without a token is an answer too."""
+        within = Within(_FIRST, tokens * _PER_TOKEN)
+        try:
+            sitting = await asker.examine(engine, self._model, prompt, tokens=tokens, within=within)
+        except ContactError as error:
+            raise EngineError(f"{self._target.place}: {error.detail}") from error
+        except TimeoutError as error:
+            raise EngineError(f"no token within {within.first:g} s") from error
+        failure = sitting.exchange.answer.failure
+        if failure is not None and failure.fault is not CanaryFault.EMPTY:
+            raise EngineError(failure.detail)
+        if sitting.said is None:
+            raise EngineError("an answer took too long")
+        return sitting.said
 
     async def _alone(self, scraper: Scraper) -> bool | None:
         if not scraper.has_page():
