@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from serinus.discovery.choice import BACKENDS, backend_of
 from serinus.discovery.kubernetes import Kubernetes
 from serinus.discovery.memory import Memory
+from serinus.errors import MissingExtraError
 from serinus.settings import Settings
 from serinus.settings.kinds import Word
 from serinus.settings.model import TABLE
@@ -35,3 +40,12 @@ async def test_kubernetes_is_told_of_its_pod_by_the_reference_s_variables() -> N
     backend = backend_of(settings)
     assert isinstance(backend, Kubernetes)
     assert (backend.pod, backend.place) == ("w-0", "Kubernetes, namespace demo")
+
+
+async def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install."""
+    for module in ("kubernetes", "kubernetes_api"):
+        monkeypatch.delitem(sys.modules, f"serinus.discovery.{module}")
+    monkeypatch.setitem(sys.modules, "lightkube", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "serinus\[kubernetes\]"'):
+        backend_of(Settings(discovery_backend="kubernetes"))

@@ -244,6 +244,32 @@ async def test_an_entry_that_somebody_deletes_is_announced_again(
         await until(lambda: KEY in mirror.entries)
 
 
+async def test_a_leader_that_dies_is_followed_by_one_other(world: KubernetesWorld) -> None:
+    """Within the lease and a second; what it held goes to the next, and to no two."""
+    loop = asyncio.get_running_loop()
+    name = "v1/leaders/prober"
+    async with AsyncExitStack() as opened:
+        backends = [world.client() for _ in range(3)]
+        all_ = [
+            await opened.enter_async_context(
+                Discovery(backend, lease=world.lease, owner=backend.pod, seed=number)
+            )
+            for number, backend in enumerate(backends)
+        ]
+        led = [one.lead(name, one.owner.encode()) for one in all_]
+        await until(lambda: any(one.held for one in led))
+        await asyncio.sleep(world.lease)
+        first = next(one for one in led if one.held)
+        assert [one.held for one in led].count(True) == 1
+        task = all_[led.index(first)]._task
+        assert task is not None
+        task.cancel()  # it dies as a killed process does
+        died = loop.time()
+        await until(lambda: any(one.held for one in led if one is not first))
+        assert loop.time() - died <= world.lease + 1
+        assert [one.held for one in led].count(True) == 1
+
+
 # --- the API server's troubles ---------------------------------------------------------------
 
 
