@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serinus.core.correctness import LESSONS, Mark, Wrong
+from serinus.core.correctness import LESSONS, Lesson, Mark, Wrong
 from serinus.core.report import as_json
 from serinus.core.status import Reason
 from serinus.core.transcript import Transcript
@@ -19,6 +19,7 @@ from serinus.errors import SettingsError
 from serinus.runtime import metrics
 from serinus.runtime.examiner import Examiner
 from serinus.runtime.memory import Memory
+from serinus.runtime.reference import Reference, Sheet
 from tests.runtime.benches import ADDRESS, PAYLOAD, Bench
 from tests.runtime.engines import Engine
 
@@ -351,6 +352,37 @@ async def test_what_was_learned_is_kept_by_engine(tmp_path: Path) -> None:
         (watched,) = on.board.endpoints.values()
         assert watched.examiner is not None
         assert not watched.examiner.correctness.learned
+
+
+async def test_a_reference_that_is_given_is_compared_with(tmp_path: Path) -> None:
+    """By the endpoint's own names of its payloads, and nothing is learned."""
+    path, engine = tmp_path / "reference.json", Greedy()
+    async with bench() as on:
+        examiner = await learned(on, engine)
+        (watched,) = on.board.endpoints.values()
+        sheet = examiner.sheet()
+        assert sheet is not None
+        Reference({watched.engine: sheet}).write(str(path))
+    engine.weights = 50
+    async with bench(correctness_reference=str(path)) as on:
+        examiner = await serve(on, engine)
+        assert examiner.correctness.given
+        assert examiner.sheet() is None
+        await asyncio.sleep(INTERVAL + 10)
+        assert not on.readiness().ready
+        assert examiner.answers[Mark.LEARNED] == 0
+
+
+async def test_a_reference_of_other_engines_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first answers are taken for right, and a warning says so."""
+    path = tmp_path / "reference.json"
+    Reference({"vllm, tiny": Sheet(16, {"one": Lesson()})}).write(str(path))
+    async with bench(correctness_reference=str(path)) as on:
+        examiner = await learned(on, Greedy())
+        assert not examiner.correctness.given
+    assert "the reference has no answers of 'library, payload" in caplog.text
 
 
 async def test_a_handler_of_another_shape_is_read_by_its_owner() -> None:
