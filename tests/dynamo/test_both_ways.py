@@ -9,16 +9,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.discovery.servers import Etcd
+from tests.discovery.servers import Etcd, free_ports
 from tests.request_plane.processes import HERE as OURS
-from tests.request_plane.processes import Program, program
+from tests.request_plane.processes import PATIENCE, Program, program
 
 pytestmark = pytest.mark.dynamo
 
@@ -133,6 +134,49 @@ def test_our_client_calls_dynamos_worker(fleet: Fleet) -> None:
         with fleet.load(1, 5, {"items": 1000, "gap": 0.01}) as client:
             worker.until(lambda: len(worker.told("asked")) > 3)
         worker.tells("stopped")
+
+
+def ask(url: str, request: Mapping[str, Any] | None = None) -> Any:
+    """Ask a server over HTTP; return the JSON of its answer, None while there is none."""
+    data = None if request is None else json.dumps(request).encode()
+    try:
+        asked = urllib.request.Request(url, data, {"content-type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "never came true"
+        time.sleep(0.1)
+
+
+def test_dynamos_frontend_lists_our_model_and_sends_it_requests(fleet: Fleet) -> None:
+    """A chat completion goes through its frontend to our worker; not ready, the model is gone."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    fleet = fleet._replace(env={**fleet.env, "TEST_MODEL": "org/tiny"})
+
+    def models() -> list[str]:
+        return [one["id"] for one in (ask(f"{url}/v1/models") or {"data": []})["data"]]
+
+    with fleet.worker(7) as worker, fleet.dynamo("frontend.py", port):
+        worker.tells("served")
+        until(lambda: models() == ["org/tiny"])
+        (instance,) = ask(f"{url}/health")["instances"]
+        assert (instance["instance_id"], instance["component"]) == (7, "backend")
+        request = {"model": "org/tiny", "messages": [{"role": "user", "content": "hello"}]}
+        until(lambda: ask(f"{url}/v1/chat/completions", request))
+        answer = ask(f"{url}/v1/chat/completions", request)
+        assert answer["choices"][0]["message"]["content"] == "token"
+        worker.signal(signal.SIGUSR1)
+        until(lambda: models() == [] and not ask(f"{url}/health")["instances"])
+        worker.signal(signal.SIGUSR2)
+        until(lambda: models() == ["org/tiny"])
 
 
 def test_a_worker_that_is_not_ready_gets_no_more_requests_of_dynamos_client(fleet: Fleet) -> None:

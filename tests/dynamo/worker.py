@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,8 +16,8 @@ from typing import Any
 
 
 def tell(event: str, **more: Any) -> None:
-    """Tell of an event, now."""
-    print(json.dumps({"event": event, "at": time.time(), **more}), flush=True)
+    """Tell of an event, now: by one write, so that no line of a log gets into it."""
+    os.write(1, json.dumps({"event": event, "at": time.time(), **more}).encode() + b"\n")
 
 
 async def generate(request: dict[str, Any], context: Any) -> AsyncIterator[dict[str, Any]]:

@@ -14,9 +14,12 @@ from serinus import Runtime, Settings
 from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus
 from serinus.discovery import Discovery
+from serinus.discovery.cards import SURFACES, read_card
 from serinus.discovery.memory import Memory, from_settings
-from serinus.discovery.records import INSTANCES, WITHDRAWN, decode
+from serinus.discovery.records import INSTANCES, MODELS, WITHDRAWN, decode
 from serinus.errors import LifecycleError, SettingsError
+from serinus.runtime import endpoint as endpoint_module
+from tests.request_plane.services import until
 
 ADDRESS = "demo.backend.generate"
 ENGINE = {"http": "http://10.0.0.7:8000"}
@@ -250,6 +253,38 @@ async def test_an_endpoint_of_the_library_is_called_and_accounted_for() -> None:
         counted = b'dynamo_component_requests_total{dynamo_namespace="demo"'
         (line,) = [row for row in runtime.metrics().splitlines() if row.startswith(counted)]
         assert line.endswith(b" 1")
+
+
+@pytest.mark.real_time
+async def test_a_model_is_announced_while_its_endpoint_is_listed() -> None:
+    """For the reference's frontend, which lists it and sends requests to it."""
+    async with Runtime(settings(), handle_signals=False) as bare:
+        with pytest.raises(LifecycleError, match="is not served"):
+            bare.endpoint(ADDRESS).register_model("tiny")
+    chosen = settings(request_plane="tcp", instance_id=31, worker_type="aggregated")
+    async with Runtime(chosen, handle_signals=False) as runtime:
+        endpoint = runtime.endpoint(ADDRESS)
+        await endpoint.register(generate)
+        with pytest.raises(SettingsError, match="accepted: a name, and 'chat' or 'completions'"):
+            endpoint.register_model("tiny", surface="images")
+        endpoint.register_model("org/tiny")
+        async with Discovery(from_settings(Settings()), lease=5.0) as others:
+            cards, instances = others.mirror(MODELS), others.mirror(INSTANCES)
+            await until(lambda: len(cards.entries) == 1)
+            ((key, value),) = cards.entries.items()
+            card = read_card(key, value)
+            assert (card.name, card.role.model) == ("demo/backend/generate/1f", "org/tiny")
+            assert card.role.worker_type == "aggregated"
+            (record,) = instances.entries.items()
+            assert decode(*record).facts["model"] == "org/tiny"
+            with runtime.hold("new weights"):
+                await until(lambda: not cards.entries)
+            await until(lambda: len(cards.entries) == 1)
+
+
+def test_the_words_for_what_a_model_takes_are_those_of_cards() -> None:
+    """They stand in two places, so that a worker without discovery imports nothing of it."""
+    assert set(endpoint_module._SURFACES) == set(SURFACES)
 
 
 @pytest.mark.real_time

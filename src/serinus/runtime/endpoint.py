@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from serinus.runtime.leases import LeaseGrant
 
 _POLICIES = ("report", "notready")
+_SURFACES = ("chat", "completions")
+"""Those of `discovery.cards`, which is not imported where discovery is off."""
 RANK_KEY = "data_parallel_rank"
 """The key of a payload that names a rank, as the engines' Python interfaces call it."""
 PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
@@ -178,6 +180,24 @@ class Endpoint:
         if served is None:
             raise LifecycleError(f"endpoint {self.address} is not served")
         return served.stream(request, context or Context())
+
+    def register_model(self, name: str, *, surface: str = "chat") -> None:
+        """Say which model this endpoint serves: its handler takes requests of OpenAI's API.
+
+        `surface` is "chat" or "completions". Where discovery is on, the model is announced while
+        the endpoint is listed: the reference's frontend lists it, and sends on what users sent.
+        Raises SettingsError for other words, LifecycleError while the endpoint is not served.
+        """
+        served = self._served.get(self.address)
+        if served is None or not served.has_handler:
+            raise LifecycleError(f"endpoint {self.address} is not served: it has no model")
+        if surface not in _SURFACES or not name.strip():
+            raise SettingsError(
+                f"model {excerpt(name)!r}, surface {excerpt(surface)!r}; accepted: a name, and "
+                f"{' or '.join(map(repr, _SURFACES))}"
+            )
+        served.model, served.surface = name, surface
+        self._board.changed()
 
     def client(self, **options: Any) -> Client:
         """Return a client of this endpoint, wherever it is served: an async context manager.

@@ -19,6 +19,7 @@ from serinus.core.instance import Instance
 from serinus.core.status import HealthStatus, Rule
 from serinus.core.system_health import Judged, Readiness
 from serinus.discovery import Discovery
+from serinus.discovery.cards import card_key_of, write_card
 from serinus.discovery.choice import backend_of
 from serinus.discovery.records import encode, key_of, withdrawn_key_of
 from serinus.request_plane.client import Caller, Client
@@ -162,12 +163,25 @@ class Membership:
                 listed, withdrawn = withdrawn, listed
             self.discovery.withdraw(withdrawn)
             self.discovery.announce(listed, encode(instance))
+            self._announce_model(instance, listed=listed == key_of(instance))
         return _Word(instance, since)
+
+    def _announce_model(self, instance: Instance, *, listed: bool) -> None:
+        """Announce the model of an instance as long as that is listed."""
+        assert self.discovery is not None
+        served = self._served.get(instance.address)
+        if listed and served is not None and served.model and "tcp" in instance.transport:
+            kind = self._board.settings.worker_type
+            card = write_card(instance, served.model, served.surface, worker_type=kind)
+            self.discovery.announce(card_key_of(instance), card)
+        else:
+            self.discovery.withdraw(card_key_of(instance))
 
     def _withdraw(self, instance: Instance) -> None:
         assert self.discovery is not None
         self.discovery.withdraw(key_of(instance))
         self.discovery.withdraw(withdrawn_key_of(instance))
+        self.discovery.withdraw(card_key_of(instance))
 
     def _instance(self, endpoint: Judged, readiness: Readiness) -> Instance | None:
         """Return what is said of an endpoint; None if nobody could call it."""
@@ -198,7 +212,7 @@ class Membership:
         served = self._served.get(address)
         if served is None or not served.has_handler:
             return {}, {}
-        facts: dict[str, object] = {}
+        facts: dict[str, object] = {"model": served.model} if served.model else {}
         if (payload := _announced(served.payload)) is not None:
             facts["payload"] = payload
         tcp = self.planes.tcp_place(address, self.instance_id, self._host)

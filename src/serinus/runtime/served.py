@@ -41,6 +41,8 @@ class Served:
         "_takes_context",
         "graceful",
         "labels",
+        "model",
+        "surface",
         "traffic",
         "watched",
     )
@@ -69,6 +71,10 @@ class Served:
         self._question = question
         self.graceful = graceful
         self.labels = labels
+        self.model = ""
+        """The model that it serves to users, as they call it; empty if that is not said."""
+        self.surface = ""
+        """Which requests of OpenAI's API the handler takes."""
         self.traffic = Traffic(board.clock, self._witness)
         self.watched: Watched = board.watch(
             address,
