@@ -42,10 +42,22 @@ async def test_kubernetes_is_told_of_its_pod_by_the_reference_s_variables() -> N
     assert (backend.pod, backend.place) == ("w-0", "Kubernetes, namespace demo")
 
 
-async def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "client", "modules"),
+    [
+        ("etcd", "aiohttp", ["etcd"]),
+        ("nats", "nats", ["nats"]),
+        ("kubernetes", "lightkube", ["kubernetes", "kubernetes_api"]),
+    ],
+)
+def test_a_client_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, client: str, modules: list[str]
+) -> None:
     """With what to install."""
-    for module in ("kubernetes", "kubernetes_api"):
-        monkeypatch.delitem(sys.modules, f"serinus.discovery.{module}")
-    monkeypatch.setitem(sys.modules, "lightkube", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "serinus\[kubernetes\]"'):
-        backend_of(Settings(discovery_backend="kubernetes"))
+    for module in [one for one in sys.modules if one.startswith(f"{client}.")]:
+        monkeypatch.delitem(sys.modules, module)
+    for module in modules:
+        monkeypatch.delitem(sys.modules, f"serinus.discovery.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, client, None)
+    with pytest.raises(MissingExtraError, match=rf'pip install "serinus\[{name}\]"'):
+        backend_of(Settings(discovery_backend=name))  # type: ignore[arg-type]

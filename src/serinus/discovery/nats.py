@@ -109,8 +109,9 @@ class Nats:
         try:
             session = _Session(line, lease)
             yield session
-            with suppress(DiscoveryError):
-                await session.take_back()
+            with suppress(DiscoveryError, TimeoutError):
+                async with asyncio.timeout(lease):
+                    await session.take_back()
         except BaseException:
             self._turn += 1
             raise
@@ -354,9 +355,14 @@ class _Session:
 
     async def take_back(self) -> None:
         """Remove what this session stored and nobody else has taken."""
-        for key, own in tuple(self._own.items()):
-            with suppress(_TakenError):
-                await self._remove(key, after=own.number)
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def remove(key: str, own: _Own) -> None:
+            async with free, own.lock:
+                with suppress(_TakenError):
+                    await self._remove(key, after=own.number)
+
+        await asyncio.gather(*(remove(key, own) for key, own in self._own.items()))
 
     async def _renew(self, free: asyncio.Semaphore, key: str) -> None:
         own = self._own[key]
