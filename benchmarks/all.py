@@ -34,6 +34,7 @@ QUESTIONS = (
     "gaps",
     "abuse",
     "simulation_speed",
+    "fleet_scale",
 )
 BEGIN = "<!-- answers: written by 'make bench' -->"
 END = "<!-- end of the answers -->"

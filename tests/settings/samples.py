@@ -96,6 +96,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "outside_timeout": ("1s", 1.0),
     "outside_rate": ("10", 10.0),
     "outside_policy": ("report", "report"),
+    "outside_proof": ("Request", "request"),
     "instance_id": ("18446744073709551615", 2**64 - 1),
     "advertised_host": ("10.0.0.7", "10.0.0.7"),
     "worker_type": ("Prefill", "prefill"),
@@ -267,6 +268,7 @@ BAD: dict[str, tuple[str, list[str]]] = {
     "outside_timeout": (MOMENT, NO_MOMENT),
     "outside_rate": ("a number from 0.1 to 10000", ["0", "10001", "x"]),
     "outside_policy": ("report or eject", ["drop", "1"]),
+    "outside_proof": ("reach or request", ["token", "1"]),
     "instance_id": (
         "a whole number from 0 to 18446744073709551615",
         ["-1", "18446744073709551616", "0x1f"],

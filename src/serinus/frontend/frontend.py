@@ -8,25 +8,28 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from serinus.core.instance import Instance
 from serinus.core.stage import Stage
 from serinus.discovery import Backend, Discovery
 from serinus.discovery.choice import backend_of
 from serinus.errors import LifecycleError, SettingsError
 from serinus.frontend.app import App
+from serinus.frontend.asking import Asking
 from serinus.frontend.bodies import Bodies
 from serinus.frontend.dashboard import dashboard
 from serinus.frontend.events import Events
 from serinus.frontend.metrics import Metrics
 from serinus.frontend.prober import Prober
-from serinus.frontend.reach import Reach
+from serinus.frontend.reach import Reach, Reached
 from serinus.frontend.server import Server
 from serinus.frontend.view import View
 from serinus.runtime.draining import Draining, SignalWatch
+from serinus.runtime.planes import advertised, listened_on
 from serinus.settings import Settings, status_token
 from serinus.status.binding import bind
 from serinus.status.config import StatusConfig
@@ -70,7 +73,18 @@ class Frontend:
         self.view = View(self.discovery, settings, clock=clock)
         self.bodies = Bodies(self.view)
         self.events = Events(self.view, self.bodies, most=settings.frontend_streams, clock=clock)
-        reach = Reach(timeout=settings.outside_timeout, clock=clock)
+        self._asking: Asking | None = None
+        reach: Callable[[Instance], Awaitable[Reached]] = Reach(
+            timeout=settings.outside_timeout, clock=clock
+        )
+        if settings.outside_proof == "request":
+            reach = self._asking = Asking(
+                reach,
+                timeout=settings.outside_timeout,
+                bind=listened_on(settings),
+                host=advertised(settings),
+                clock=clock,
+            )
         self.prober = Prober(
             self.discovery, self.view, reach, settings, name=self.name, clock=clock, seed=seed
         )
@@ -122,6 +136,8 @@ class Frontend:
             server = Server(self.app, binding.listener)
             await server.start()
             opened.push_async_callback(server.stop)
+            if self._asking is not None:
+                opened.push_async_callback(self._asking.close)
             opened.push_async_callback(self._end_tasks)
             self._start(self.prober.run(), "prober")
             self._start(self._tick(), "frontend's clock")

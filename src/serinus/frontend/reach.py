@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from serinus.core.instance import Instance
 from serinus.errors import excerpt
 
-__all__ = ["Outcome", "Reach", "Reached", "place_of"]
+__all__ = ["Outcome", "Reach", "Reached", "late", "place_of"]
 
 _LARGEST_LINE = 1024
 _LATE = 1.5
@@ -70,9 +70,7 @@ class Reach:
             async with asyncio.timeout(self._timeout):
                 return await self._ask(place)
         except TimeoutError:
-            if self._clock() - began > _LATE * self._timeout:
-                return Reached(Outcome.UNKNOWN, "our own event loop was late")
-            return Reached(Outcome.FAILED, f"no answer in {self._timeout:g} s")
+            return late(self._timeout, self._clock() - began, "no answer")
         except (OSError, UnicodeError) as error:
             told = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return Reached(Outcome.FAILED, excerpt(told))
@@ -99,6 +97,13 @@ class Reach:
             return _of_line(line)
         finally:
             writer.transport.abort()
+
+
+def late(timeout: float, took: float, what: str) -> Reached:
+    """Say what a probe showed that was out of time, after so many seconds."""
+    if took > _LATE * timeout:
+        return Reached(Outcome.UNKNOWN, "our own event loop was late")
+    return Reached(Outcome.FAILED, f"{what} in {timeout:g} s")
 
 
 def place_of(instance: Instance) -> _Place | None:

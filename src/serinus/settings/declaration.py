@@ -656,6 +656,13 @@ class Declaration:
         Group.FRONTEND,
         "The most such probes a second; in a fleet too large for it they come less often.",
     )
+    outside_proof: Literal["reach", "request"] = setting(
+        "reach",
+        Word("reach", "request"),
+        Group.FRONTEND,
+        "What such a probe is: `reach`, the cheapest request that shows that it can be reached; "
+        "`request`, the payload that it announces, through its request plane, which costs a token.",
+    )
     outside_policy: Literal["report", "eject"] = setting(
         "eject",
         Word("report", "eject"),
