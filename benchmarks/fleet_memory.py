@@ -26,15 +26,18 @@ async def main(count: int, changes: int) -> None:
     )
     async with store.session(lease=1e6) as session, asyncio.TaskGroup() as group:
         await fill(session, count)
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         async with Frontend(settings, backend=store) as frontend:
             await frontend.listed()
-            took = time.monotonic() - began
+            took, worked = time.monotonic() - began, time.process_time() - worked
             gc.collect()
             gc.freeze()  # as `serinus frontend` does
             if changes:
                 group.create_task(churn(session, count, changes))
-            print(f"on {frontend.address}: complete after {took:.3f} s", flush=True)
+            print(
+                f"on {frontend.address}: complete after {took:.3f} s, {worked:.3f} s of CPU",
+                flush=True,
+            )
             await frontend.stopped()
 
 
