@@ -265,3 +265,22 @@ async def test_canaries_budget_is_shared_by_the_ranks() -> None:
         ranks = Ranks(bench)
         await ranks.serve()
         assert bench.target(ranks.address(3)).rules.budget == 250
+
+
+async def test_the_front_of_a_group_is_told_of_by_the_group() -> None:
+    """An endpoint at the group's own address says nothing of its own: not in the metrics either."""
+    async with Bench() as bench:
+        await bench.endpoint().register(Engine().generate)
+        ranks = Ranks(bench, 2)
+        await ranks.serve()
+        ranks.engines[1].behaviour = "hangs"
+        await bench.until_not_ready(ranks.address(1))
+        fold = bench.board.groups.fold(bench.board.health())
+        assert [(str(one.address), one.ready) for one in fold.judged] == [(ADDRESS, False)]
+        assert len(fold.members) == 2
+        text = metrics.render(bench.board, bench.served).decode()
+        ready = [line for line in text.splitlines() if line.startswith("serinus_endpoint_ready{")]
+        assert len(ready) == 3
+        assert any('endpoint="generate",reason="canary_timeout"} 0' in line for line in ready)
+        assert str(bench.board.endpoints[EndpointAddress.parse(ADDRESS)].address) == ADDRESS
+        assert list(details(bench)["endpoints"]) == [ranks.address(0), ranks.address(1)]

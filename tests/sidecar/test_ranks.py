@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from serinus.core.evidence import Loading, Phase, Registered
 from serinus.core.group import GroupHealth
 from serinus.core.status import LiveReason, Reason
 from serinus.errors import SettingsError
 from serinus.settings import Settings
+from serinus.sidecar.life import Life
 from serinus.sidecar.sidecar import Sidecar
 from serinus.sidecar.targets import read_targets
 from serinus.sim.front import Front
@@ -217,6 +220,17 @@ async def test_a_restart_with_other_ranks_is_another_group() -> None:
         await rig.until(lambda: rig.report.groups == (), seconds=6, what="gone")
         await rig.until_ready(8)
         assert group(rig).why() == "2 of 2 ranks ready"
+
+
+async def test_a_rank_that_was_seen_loading_is_asked_when_another_brings_a_token() -> None:
+    """What was told of loading was the whole engine's; it serves by now."""
+    async with over_sim(cores=2) as rig:
+        watch, now = rig.watch, time.monotonic()
+        watch.presence.life = Life(90.0, now, phase=Phase.NO_MODEL)
+        watch.ranks.parts[1].tell(Registered(now, canary=True), Loading(now, Phase.NO_MODEL))
+        assert missing(rig) == [("rank 1", Reason.NO_MODEL)]
+        watch.presence.proven()
+        await rig.until_ready(3)
 
 
 def test_ranks_of_an_engine_that_lets_nobody_choose_one_are_refused() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from serinus.core.address import EndpointAddress
 from serinus.core.budget import stretched
 from serinus.core.evidence import RequestFault
-from serinus.core.system_health import EndpointHealth
+from serinus.core.system_health import EndpointHealth, Judged
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.traffic import BUCKETS, Traffic
 from serinus.status import Exposition, HistogramLabels, labels
@@ -149,7 +149,9 @@ def _ourselves(text: Exposition, board: Board) -> None:
 
 
 def _endpoints(text: Exposition, board: Board) -> None:
-    watched = [board.endpoints[address] for address in sorted(board.endpoints)]
+    groups = board.groups.fold(board.health()).groups
+    fronts = {group.address for group in groups}  # the group speaks for it
+    watched = [board.endpoints[one] for one in sorted(board.endpoints) if one not in fronts]
     if not watched:
         return
     now = board.clock()
@@ -157,10 +159,7 @@ def _endpoints(text: Exposition, board: Board) -> None:
     text.gauge(
         "serinus_endpoint_ready",
         "1 if the endpoint is ready; the reason is a label.",
-        [
-            (_with(address, reason=str(health.reason)), int(health.ready))
-            for address, _, health in named
-        ],
+        [_readiness(health) for _, _, health in named] + [_readiness(group) for group in groups],
     )
     text.gauge(
         "serinus_endpoint_status_seconds",
@@ -196,6 +195,10 @@ def _endpoints(text: Exposition, board: Board) -> None:
         "Canaries that failed while real output came: the payload is wrong.",
         [(labels(address), one.target.standing.canary_faults) for address, one, _ in named],
     )
+
+
+def _readiness(judged: Judged) -> tuple[str, float]:
+    return _with(_address(judged.address), reason=str(judged.reason)), int(judged.ready)
 
 
 def _groups(text: Exposition, board: Board) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
-from serinus.core.evidence import Blinded, Evidence, Lease, Registered
+from serinus.core.evidence import Blinded, Evidence, Lease, Loading, Phase, Registered
 from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
 from serinus.runtime.board import Board, Watched
@@ -87,7 +87,7 @@ class EngineWatch:
             life,
             wanted=settings.model,
             turned=self._turned,
-            alarm=self._wake.set,
+            alarm=self._alarmed,
             clock=clock,
         )
         book = Book(stall=settings.health_check_busy_stall)
@@ -207,6 +207,14 @@ class EngineWatch:
         if seen.anew:
             self._another()
         self._sleep.read(seen, asleep=self.scraper.asleep)
+
+    def _alarmed(self) -> None:
+        """Look at once; and have ranks asked that waited for an engine which serves by now."""
+        self._wake.set()
+        if self.presence.life.stage is Stage.SERVING:
+            for part in self.ranks.parts.values():
+                if part.standing.phase is not None:
+                    part.tell(Loading(self._clock(), Phase.FIRST_TOKEN))
 
     def _speak(self) -> None:
         self._wanted = True
