@@ -53,7 +53,7 @@ class Worker:
                 raise ValueError("as it was told")
             if request.get("raise") == "RuntimeError":
                 raise RuntimeError("as it was told")
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # while it works, while it is sent
             tell("cancelled", id=context.id(), told=context.is_stopped())
             raise
 

@@ -137,8 +137,9 @@ class Membership:
     def told(self, endpoints: Iterable[Judged], readiness: Readiness) -> None:
         """Announce what is published."""
         words: dict[EndpointAddress, _Word] = {}
+        common = self._facts()
         for endpoint in endpoints:
-            if (instance := self._instance(endpoint, readiness)) is not None:
+            if (instance := self._instance(endpoint, readiness, common)) is not None:
                 words[endpoint.address] = self._announce(instance)
         for address in self._words.keys() - words.keys():
             self._withdraw(self._words[address].instance)
@@ -183,7 +184,9 @@ class Membership:
         self.discovery.withdraw(withdrawn_key_of(instance))
         self.discovery.withdraw(card_key_of(instance))
 
-    def _instance(self, endpoint: Judged, readiness: Readiness) -> Instance | None:
+    def _instance(
+        self, endpoint: Judged, readiness: Readiness, common: Mapping[str, object]
+    ) -> Instance | None:
         """Return what is said of an endpoint; None if nobody could call it."""
         transport, facts = self._reached(endpoint.address)
         if not transport:
@@ -198,7 +201,7 @@ class Membership:
             status,
             reason,
             owner=self.owner,
-            facts={**self._facts(), **facts},
+            facts={**common, **facts},
         )
 
     def _reached(self, address: EndpointAddress) -> tuple[Mapping[str, str], Mapping[str, object]]:
