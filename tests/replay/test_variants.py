@@ -10,13 +10,13 @@ from serinus.replay.variants import RULES, as_variables, read_variant
 from serinus.runtime.board import rules_of
 from serinus.settings import TABLE, Settings, load
 
-LEARNED = {"beside", "doubt", "on_top"}
-"""Rules that no setting gives."""
+NO_SETTINGS = {"beside", "doubt", "on_top", "ranks", "turn"}
+"""Rules that no setting gives: those that are learned, and a rank's place among the others."""
 
 
 def test_every_rule_has_its_setting() -> None:
     """So that a rule that is added can be tried, and is printed as a variable."""
-    assert set(RULES) == set(Rules._fields) - LEARNED
+    assert set(RULES) == set(Rules._fields) - NO_SETTINGS
     assert set(RULES.values()) <= set(TABLE)
 
 
@@ -35,7 +35,7 @@ def test_a_rule_and_its_setting_are_the_same_thing() -> None:
     variables = dict(line.split("=") for line in as_variables(chosen))
     settings = load(environ=variables, reference_files=()).settings
     rules = rules_of(settings)._asdict()
-    assert {name: value for name, value in rules.items() if name not in LEARNED} == chosen
+    assert {name: value for name, value in rules.items() if name not in NO_SETTINGS} == chosen
 
 
 def test_keys_are_rules_settings_or_variables() -> None:
