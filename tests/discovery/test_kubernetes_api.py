@@ -241,3 +241,33 @@ def test_without_any_configuration_the_places_are_named(
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(DiscoveryError, match=r"\(/nowhere or ~/\.kube/config\) cannot be used"):
         reach("", NOBODY)
+
+
+@pytest.mark.real_time
+async def test_a_handshake_that_is_cancelled_leaves_no_connection(tmp_path: Path) -> None:
+    """The other side sees it close, and nothing is left to the garbage collector."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            begun.set()
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(never_answers, "127.0.0.1", 0) as server:
+        where = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": where}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "current-context": "c",
+        }
+        (tmp_path / "kubeconfig").write_text(json.dumps(config))
+        client = reach(str(tmp_path / "kubeconfig"), NOBODY).client
+        asking = asyncio.create_task(client.get("/"), name="asking")
+        async with asyncio.timeout(20):
+            await begun.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await ended.wait()
+        await client.aclose()

@@ -15,12 +15,13 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serinus.discovery.kubernetes_view import Json
 from serinus.errors import DiscoveryError, MissingExtraError, excerpt
 
 try:
+    import httpcore2
     import httpx2
     from lightkube import KubeConfig, SingleConfig
     from lightkube.config.client_adapter import AsyncClient, ConnectionParams
@@ -69,10 +70,59 @@ def reach(kubeconfig: str, account: Path) -> Cluster:
         raise DiscoveryError(
             f"Kubernetes: the configuration ({file}) cannot be used: {excerpt(error)}"
         ) from error
+    _close_what_is_cancelled(client)
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # it would tell of every renewal
     return Cluster(client, str(config.cluster.server), config.namespace)
+
+
+def _close_what_is_cancelled(client: httpx2.AsyncClient) -> None:
+    """Have a connection closed whose TLS handshake is cancelled.
+
+    httpcore2 2.16 closes one whose handshake fails, and leaves a cancelled one to the garbage
+    collector (`start_tls` in its anyio backend catches Exception alone).
+    """
+    pool = getattr(client._transport, "_pool", None)
+    if isinstance(pool, httpcore2.AsyncConnectionPool):
+        pool._network_backend = _Backend(pool._network_backend)
+
+
+class _Backend(httpcore2.AsyncNetworkBackend):
+    """Connections whose handshakes are closed when they do not end well."""
+
+    def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        return _Stream(await self._backend.connect_tcp(*args, **options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(*args, **options)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 def _configuration(kubeconfig: str, account: Path) -> SingleConfig:
