@@ -12,7 +12,7 @@ from serinus.core.budget import Purse, Spending
 from serinus.core.evidence import Blinded, Evidence, Heard, Progress, Tick
 from serinus.core.history import Transition
 from serinus.core.own_state import Outage, OwnState
-from serinus.core.report import CheckReport, LeaseReport, Report, as_json
+from serinus.core.report import CheckReport, LeaseReport, Report, as_bytes, as_json
 from serinus.core.status import HealthStatus, LiveReason, Rule
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
 from tests.core.lives import AT_ONCE, RULES, busy, failed, life, passed
@@ -52,6 +52,15 @@ def told(*seen: Evidence, failing: tuple[str, ...] = (), at: float = 100.0) -> d
     shaped: Any = as_json(report(health(*seen, failing=failing), at=at), wall=wall)
     only: dict[str, Any] = shaped["endpoints"]["n.backend.generate"]
     return only
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 5])
+def test_what_is_sent_is_that_shape_in_one_line(number: int) -> None:
+    """Written piece by piece, it is the same JSON, in the same order, with nothing between."""
+    endpoints = [health(passed(1), failed(14), name=f"g{n}") for n in range(number)]
+    shaped = as_json(report(*endpoints), wall=wall, most=3)
+    sent = as_bytes(report(*endpoints), wall=wall, most=3)
+    assert sent == json.dumps(shaped, separators=(",", ":")).encode()
 
 
 def test_the_whole_report_in_json() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import NamedTuple
 
 from serinus.errors import SettingsError
@@ -35,7 +36,8 @@ class EndpointAddress(NamedTuple):
                 f"endpoint address {text!r}: has {len(parts)} part(s); accepted: three parts of "
                 "letters, digits, '-' and '_', as in 'namespace.component.endpoint'"
             )
-        return cls(*parts)
+        namespace, component, endpoint = parts
+        return cls(intern(namespace), intern(component), endpoint)  # many endpoints share them
 
     @property
     def url(self) -> str:

@@ -131,7 +131,7 @@ class Account:
         gap = None
         if good > 1:
             gap = (self._last - self._first) / (good - 1) - self._rested / self._rests
-        traffic.measured(self._first - self._began, gap, self._load)
+        traffic.measured.request(self._first - self._began, gap, self._load)
 
     def _close(self) -> None:
         self.closed = True

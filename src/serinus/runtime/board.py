@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
@@ -53,6 +54,7 @@ __all__ = ["Board", "Watched", "limits_of", "rules_of"]
 logger = logging.getLogger("serinus")
 
 _WRONG = "wrong"
+_SOUND: Mapping[str, str] = MappingProxyType({})
 """The flaw of an endpoint whose answers are wrong."""
 
 
@@ -67,12 +69,12 @@ class Watched:
     notes: Callable[[], Mapping[str, str]] | None = None
     strict: bool = False
     """Whether it is not ready while it is degraded."""
-    flaws: dict[str, str] = field(default_factory=dict)
+    flaws: Mapping[str, str] = field(default_factory=lambda: _SOUND)
     """What is off while it serves: a short, stable word for each, and what it comes to."""
 
     engine: str = ""
     """Whose times are learned: the kind and the model of the engine, as far as they are known."""
-    gauge: Gauge | None = None
+    gauge: Gauge[Watched] | None = None
     """What measures it; None where nothing is asked of it."""
     examiner: Examiner | None = None
     """Who examines its answers; None where nobody does."""
@@ -148,6 +150,7 @@ class Board:
         self.groups = Groups(self, self._rules, rotate=settings.rank_canaries == "rotate")
         self._limits = limits_of(settings)
         self._goals = Goals.of(settings)
+        self._flaw, self._mend = self.flaw, self.mend  # one for all gauges, which are many
         self.examination = _examination(settings) if examination is None else examination
         config = HealthCheckConfig(
             concurrency=settings.canary_concurrency,
@@ -255,13 +258,11 @@ class Board:
         sheet = None if watched.examiner is None else watched.examiner.sheet()
         return str(watched.address), watched.engine, target.learned, first, purses, sheet
 
-    def _gauge(self, watched: Watched) -> Gauge | None:
+    def _gauge(self, watched: Watched) -> Gauge[Watched] | None:
         if self._goals is None:
             return None
-        gauge = Gauge(
-            self._goals, flaw=partial(self.flaw, watched), mend=partial(self.mend, watched)
-        )
-        watched.target.gauge = gauge.canary
+        gauge = Gauge(self._goals, watched, flaw=self._flaw, mend=self._mend)
+        watched.target.gauge = gauge
         return gauge
 
     def examine(
@@ -313,13 +314,14 @@ class Board:
         The same word again renews what it comes to.
         """
         known = word in watched.flaws
-        watched.flaws[word] = told
+        watched.flaws = {**watched.flaws, word: told}
         if not known:
             self._flaws_turned(watched, "ready", "degraded", word, told)
 
     def mend(self, watched: Watched, word: str, told: str) -> None:
         """Say that what was off is right again; without the flaw it does nothing."""
-        if watched.flaws.pop(word, None) is not None:
+        if word in watched.flaws:
+            watched.flaws = {w: told for w, told in watched.flaws.items() if w != word}
             self._flaws_turned(watched, "degraded", "ready", word, told)
 
     def _flaws_turned(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 __all__ = ["Draining", "SignalWatch"]
@@ -49,9 +49,9 @@ class Draining:
         else:
             self._hurry.set()
 
-    async def wait(self) -> None:
+    def wait(self) -> Awaitable[object]:
         """Wait until drained, which someone else begins."""
-        await self.done.wait()
+        return self.done.wait()  # itself no coroutine: every endpoint that is served waits here
 
     async def finish(self) -> None:
         """Drain if nobody has begun to, and wait for the end of it."""

@@ -39,13 +39,15 @@ PayloadLike: TypeAlias = "Mapping[str, Any] | HealthCheckPayload"
 class Endpoint:
     """One address of a runtime. Made by `runtime.endpoint("namespace.component.endpoint")`."""
 
+    __slots__ = ("_board", "_client", "_drained", "_left", "_rank", "_served", "address")
+
     def __init__(
         self,
         address: EndpointAddress,
         *,
         board: Board,
         served: dict[EndpointAddress, Served],
-        drained: Callable[[], Awaitable[None]],
+        drained: Callable[[], Awaitable[object]],
         left: Callable[[Served], None] = lambda _served: None,
         rank: int | None = None,
         client: Callable[..., Client] | None = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
 
 from serinus.core.evidence import CanaryPassed
 from serinus.core.performance import Drift, Quota, Usual, level_of
@@ -33,13 +34,21 @@ class Goals(NamedTuple):
         return goals if goals.factor or goals.first_token or goals.token_gap else None
 
 
-class Gauge:
-    """The measures of one endpoint. `flaw` and `mend` are told of what turns."""
+Subject = TypeVar("Subject")
+
+_NEVER, _STEADY, _MET = Usual(), Drift(), Quota()
+_NO_GAPS: Mapping[int, Usual] = MappingProxyType({})
+"""What every measure begins with: one of each for all gauges, which are many."""
+
+
+class Gauge(Generic[Subject]):
+    """The measures of one endpoint, the `subject`. `flaw` and `mend` are told of what turns."""
 
     __slots__ = (
         "_flaw",
         "_goals",
         "_mend",
+        "_subject",
         "first",
         "first_drift",
         "first_objective",
@@ -51,20 +60,22 @@ class Gauge:
     def __init__(
         self,
         goals: Goals,
+        subject: Subject,
         *,
-        flaw: Callable[[str, str], None],
-        mend: Callable[[str, str], None],
+        flaw: Callable[[Subject, str, str], None],
+        mend: Callable[[Subject, str, str], None],
     ) -> None:
         self._goals = goals
+        self._subject = subject
         self._flaw = flaw
         self._mend = mend
-        self.first = Usual()
-        self.first_drift = Drift()
-        self.gaps: dict[int, Usual] = {}
+        self.first = _NEVER
+        self.first_drift = _STEADY
+        self.gaps = _NO_GAPS
         """By the level of load."""
-        self.gap_drift = Drift()
-        self.first_objective = Quota()
-        self.gap_objective = Quota()
+        self.gap_drift = _STEADY
+        self.first_objective = _MET
+        self.gap_objective = _MET
 
     def canary(self, passed: CanaryPassed, before: Standing) -> None:
         """Measure the first token of a canary on an idle engine that is ready."""
@@ -84,10 +95,9 @@ class Gauge:
         goals = self._goals
         if goals.factor:
             level = level_of(in_flight)
-            usual = self.gaps.get(level, Usual())
-            self.gaps[level], self.gap_drift = self._drift(
-                "slow_tokens", usual, self.gap_drift, gap
-            )
+            usual = self.gaps.get(level, _NEVER)
+            usual, self.gap_drift = self._drift("slow_tokens", usual, self.gap_drift, gap)
+            self.gaps = {**self.gaps, level: usual}
         if goals.token_gap:
             self.gap_objective = self._asked(
                 "objective: token gap", self.gap_objective, gap, goals.token_gap
@@ -119,4 +129,4 @@ class Gauge:
         return after
 
     def _turn(self, word: str, told: str, *, off: bool) -> None:
-        (self._flaw if off else self._mend)(word, told)
+        (self._flaw if off else self._mend)(self._subject, word, told)

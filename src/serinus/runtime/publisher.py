@@ -7,13 +7,12 @@ what the last one cost, so that 10,000 endpoints that change at once do not take
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from serinus.core.history import Transition
-from serinus.core.report import as_json
+from serinus.core.report import as_bytes
 from serinus.core.system_health import Judged, Liveness, Readiness, display_names
 from serinus.runtime.board import Board
 from serinus.status import SystemStatusServer, endpoints_json
@@ -84,8 +83,7 @@ class Publisher:
 
     def details(self) -> bytes:
         """Render the report for `?verbose`."""
-        report = as_json(self._board.report(), wall=self.wall)
-        return json.dumps(report, separators=(",", ":")).encode()
+        return as_bytes(self._board.report(), wall=self.wall)
 
     def wall(self, at: float) -> str:
         """Return a time of the board's clock as ISO 8601 in UTC."""

@@ -6,6 +6,8 @@ They go through a handler, or through somebody else who keeps the account.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from sys import intern
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -20,6 +22,9 @@ from serinus.runtime.target import Answer
 from serinus.runtime.traffic import Traffic, accounted
 
 __all__ = ["Served"]
+
+
+_NONE: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 class Served:
@@ -63,7 +68,7 @@ class Served:
         said: Callable[[Any], Transcript] | None = None,
     ) -> None:
         self._board = board
-        self._exams = exams or {}
+        self._exams = exams or _NONE
         self._said = said
         self._handler = handler
         self._takes_context = takes_context
@@ -86,12 +91,10 @@ class Served:
         )
 
         if payload is not None:
-            board.identify(self.watched, f"library, payload {_digest(payload)}")
+            board.identify(self.watched, intern(f"library, payload {_digest(payload)}"))
         if self._exams:
             board.examine(self.watched, self._examine, prompts=tuple(self._exams))
-        gauge = self.watched.gauge
-        if gauge is not None:
-            self.traffic.measured = gauge.request
+        self.traffic.measured = self.watched.gauge
 
     def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:
         """Send a user's request through the handler, and keep the account of it."""

@@ -12,11 +12,18 @@ from serinus.core.pacing import Exam
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Answer", "CanaryCount", "Examines", "HealthCheckTarget", "Run"]
+__all__ = ["Answer", "CanaryCount", "Examines", "Gauges", "HealthCheckTarget", "Run"]
 
 Answer: TypeAlias = Iterable[Evidence]
 """What asking brought. One who found that there is no point in a canary now (users' work, a port
 that is closed) brings that instead, as Load or Loading, and no canary is counted."""
+
+
+class Gauges(Protocol):
+    """Who measures an endpoint's canaries."""
+
+    def canary(self, passed: CanaryPassed, before: Standing, /) -> None:
+        """Take in one that passed, and how the endpoint stood before it."""
 
 
 class Examines(Protocol):
@@ -118,8 +125,7 @@ class HealthCheckTarget:
         self.look = look
         self.alerted = alerted
         self.excuse = excuse
-        self.gauge: Callable[[CanaryPassed, Standing], None] | None = None
-        """Told of each canary that passed, and of how the endpoint stood before it."""
+        self.gauge: Gauges | None = None
         self.examiner: Examines | None = None
         self.counts = CanaryCount()
         self.run: Run | None = None
@@ -134,7 +140,7 @@ class HealthCheckTarget:
     def learn(self, evidence: Evidence, before: Standing, after: Standing) -> None:
         """Learn from a piece of evidence; the next one is judged by it."""
         if self.gauge is not None and isinstance(evidence, CanaryPassed):
-            self.gauge(evidence, before)
+            self.gauge.canary(evidence, before)
         if self.limits is None:
             return
         late = 0.0 if self.run is None else self.run.late

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
 from serinus.errors import excerpt
 from serinus.runtime.answers import TELLING_KEYS, error_in, looks_bad, status_of
 
-__all__ = ["BUCKETS", "SAMPLE", "Traffic", "accounted", "blame", "blame_item"]
+__all__ = ["BUCKETS", "SAMPLE", "Measures", "Traffic", "accounted", "blame", "blame_item"]
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the duration histogram, in seconds; the last bucket beyond is open."""
@@ -29,6 +30,17 @@ _AT_ONCE = 0.25
 SAMPLE = 15
 """One chunk in this many, and one, is looked at more closely."""
 _NOT_YET = float("-inf")
+_NO_ERRORS: Mapping[RequestFault, int] = MappingProxyType({})
+
+
+class Measures(Protocol):
+    """Who is told of requests that brought output."""
+
+    def request(self, first: float, gap: float | None, in_flight: int, /) -> None:
+        """Take in one: seconds to its first item, mean seconds between items (None of one alone).
+
+        `in_flight`: how many requests there were when it began.
+        """
 
 
 class Traffic:
@@ -65,9 +77,7 @@ class Traffic:
         self.clock = clock
         self.witness = witness
         self.alert = True
-        self.measured: Callable[[float, float | None, int], None] | None = None
-        """Told of each request that brought output: seconds to its first item, mean seconds between
-        items (None of a single one), and how many requests were in flight when it began."""
+        self.measured: Measures | None = None
         self.in_flight = 0
         self.awaiting = 0
         self.waiting_since = self.idle_since = clock()
@@ -82,7 +92,7 @@ class Traffic:
         self.started = 0
         self.finished = 0
         self.cancelled = 0
-        self.errors: dict[RequestFault, int] = {}
+        self.errors = _NO_ERRORS
         self.durations: list[int] | None = None
         self.duration_sum = 0.0
 
@@ -127,7 +137,7 @@ class Traffic:
 
     def failed(self, fault: RequestFault, detail: str) -> None:
         """Count a failed request, and tell of it."""
-        self.errors[fault] = self.errors.get(fault, 0) + 1
+        self.errors = {**self.errors, fault: self.errors.get(fault, 0) + 1}
         if fault is RequestFault.CLIENT:
             self.waiting_since = self.clock()  # a refusal proves nothing, and is no silence
         self.witness(RequestFailed(self.clock(), fault, detail))
@@ -223,7 +233,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
         traffic.chunks += good
         if last > began and traffic.measured is not None:
             gap = (last - first) / (good - 1) - rested / rests if good > 1 else None
-            traffic.measured(first - began, gap, load)
+            traffic.measured.request(first - began, gap, load)
         traffic.ended(now - began)
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from serinus.core.address import EndpointAddress
@@ -77,6 +78,14 @@ class Workings:
             grace=grace,
             timeout=settings.drain_timeout,
         )
+        self._make = partial(  # one for all endpoints, which are many
+            Endpoint,
+            board=self.board,
+            served=self.served,
+            drained=self.draining.wait,
+            left=self._left,
+            client=self.client,
+        )
         self._server = server
         self._signals = SignalWatch(self.draining.begin) if handle_signals else None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,15 +157,7 @@ class Workings:
         return EndpointGroup(group, board=self.board, make=self._endpoint)
 
     def _endpoint(self, address: EndpointAddress, rank: int | None = None) -> Endpoint:
-        return Endpoint(
-            address,
-            board=self.board,
-            served=self.served,
-            drained=self.draining.wait,
-            left=self._left,
-            rank=rank,
-            client=self.client,
-        )
+        return self._make(address, rank=rank)
 
     def client(self, address: EndpointAddress, **options: Any) -> Client:
         """Return a client of an endpoint anywhere. Raises LifecycleError without discovery."""
