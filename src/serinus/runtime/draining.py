@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 __all__ = ["Draining", "SignalWatch"]
@@ -49,7 +49,7 @@ class Draining:
         else:
             self._hurry.set()
 
-    def wait(self) -> Awaitable[object]:
+    def wait(self) -> Coroutine[Any, Any, object]:
         """Wait until drained, which someone else begins."""
         return self.done.wait()  # itself no coroutine: every endpoint that is served waits here
 
