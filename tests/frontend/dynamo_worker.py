@@ -1,6 +1,6 @@
 """A worker of Dynamo's released wheel, which runs in that wheel's own environment.
 
-python dynamo_worker.py DIRECTORY_OF_A_MODEL
+It is told the backend of discovery (file, etcd) and a directory to call a model's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ async def handler(_request: Any, _context: Any) -> AsyncIterator[dict[str, list[
     yield {"token_ids": [1]}
 
 
-async def main(directory: str) -> None:
+async def main(backend: str, directory: str) -> None:
     """Serve a decode worker that needs prefill."""
     llm = import_module("dynamo.llm")
     runtime = import_module("dynamo.runtime").DistributedRuntime(
-        asyncio.get_running_loop(), "file", "tcp"
+        asyncio.get_running_loop(), backend, "tcp"
     )
     endpoint = runtime.endpoint("demo.backend.generate")
     await llm.register_model(
@@ -38,4 +38,4 @@ async def main(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -80,7 +80,7 @@ async def announced(discovery: Discovery) -> Instance:
 @asynccontextmanager
 async def asking(*, timeout: float = 5.0) -> AsyncIterator[Asking]:
     """What asks, for a while."""
-    it = Asking(_reach, timeout=timeout, bind="127.0.0.1", host="127.0.0.1")
+    it = Asking(_reach, timeout=timeout, bind="127.0.0.1", host="127.0.0.1", clock=lambda: 0.0)
     yield it
     await it.close()
 

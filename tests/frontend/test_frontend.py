@@ -149,3 +149,13 @@ async def test_a_connection_that_asks_nothing_is_left(monkeypatch: pytest.Monkey
         async with asyncio.timeout(20):
             assert await reader.read() == b""
         writer.close()
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(20):
+            writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.5)
+            writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+            writer.write(b"GET /li")
+            assert await reader.read() == b""
+        writer.close()

@@ -249,3 +249,23 @@ async def test_without_an_interval_nobody_probes() -> None:
         await asyncio.sleep(30)
         assert not network.asked
         assert a.seen.view.leader == ""
+
+
+async def test_a_prober_that_fails_begins_anew() -> None:
+    """A fault of ours costs a round, and not all probing until the next start."""
+    store, network = Memory(), Network()
+    async with worker(store, instance(1)), frontend(store, network, "a") as a:
+        await asyncio.sleep(3)
+        faults = [RuntimeError("a bug"), None]
+        probe = a.prober._reach
+
+        async def reach(one: Instance) -> Reached:
+            if faults and (fault := faults.pop(0)) is not None:
+                raise fault
+            return await probe(one)
+
+        a.prober._reach = reach
+        before = network.asked["a"]
+        await asyncio.sleep(10)
+        assert not faults
+        assert network.asked["a"] > before

@@ -66,7 +66,8 @@ async def test_any_answer_but_a_failure_of_the_server_shows_it(
 async def test_silence_is_a_failure() -> None:
     """A frozen process has its connections taken by the kernel, and answers nothing."""
     async with server(None) as port:
-        found = await Reach(timeout=0.2)(over("http", f"http://127.0.0.1:{port}"))
+        reach = Reach(timeout=0.2, clock=lambda: 0.0)
+        found = await reach(over("http", f"http://127.0.0.1:{port}"))
         assert found == (Outcome.FAILED, "no answer in 0.2 s")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from serinus.core.address import EndpointAddress
@@ -209,7 +210,7 @@ class Bodies:
     def details(self) -> dict[str, Any]:
         """Everything for who may see it; the instances that are well are not among it."""
         view, knowledge = self._view, self._view.knowledge
-        outside = view.unreachable()
+        outside = view.unreachable(_UNREADY)
         return {
             "version": self.version,
             "totals": view.fleet.totals._asdict(),
@@ -226,16 +227,17 @@ class Bodies:
             "not_ready": [
                 {
                     "instance": name,
-                    "reason": view.amiss[name].reason,
-                    "since": view.amiss[name].since,
+                    "reason": amiss.reason,
+                    "since": amiss.since,
                 }
-                for name in sorted(view.amiss)[:_UNREADY]
+                for name, amiss in islice(view.amiss.items(), _UNREADY)
             ],
             "unreachable": [
                 {"instance": name, "reason": one.reason, "since": one.since, "by": one.by}
-                for name, one in list(outside.items())[:_UNREADY]
+                for name, one in outside.items()
             ],
-            "left_out": max(len(view.amiss) - _UNREADY, 0) + max(len(outside) - _UNREADY, 0),
+            "left_out": max(len(view.amiss) - _UNREADY, 0)
+            + max(view.fleet.totals.unreachable - len(outside), 0),
             "outside": view.prober(),
             "foreign": {"now": view.foreign_now, "since_start": view.foreign_total}
             | {"named": view.foreign},

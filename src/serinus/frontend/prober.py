@@ -81,8 +81,9 @@ class Prober:
                 lost = asyncio.create_task(leadership.lost(), name="prober's key")
                 try:
                     await asyncio.wait({office, lost}, return_when=asyncio.FIRST_COMPLETED)
-                    if office.done():
-                        office.result()  # it ends by failing only
+                    if office.done() and (error := office.exception()) is not None:
+                        logger.error("the prober failed, and begins anew", exc_info=error)
+                        await asyncio.sleep(_AGAIN)
                 finally:
                     self.in_office = False
                     for task in (office, lost):

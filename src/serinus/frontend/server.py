@@ -25,7 +25,7 @@ except ImportError as failure:
 __all__ = ["Server"]
 
 _SILENCE = 10.0
-"""Seconds that a request's line and headers have to arrive after a connection is made."""
+"""Seconds that a request has to arrive, from its first byte or from the connection on."""
 _KEEP_ALIVE = 75
 _WRITE_AHEAD = 1 << 20
 """Bytes that may wait for a slow reader; they are references to chunks that all readers share."""
@@ -42,6 +42,7 @@ class _Protocol(HttpToolsProtocol):
     between = True
     """Whether all that was received so far was whole requests."""
     asked = False
+    """Whether a whole request came since the connection was made, or the last one began."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -67,11 +68,14 @@ class _Protocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        self.between = False
+        self.between = self.asked = False
+        self._first_word.cancel()
+        self._first_word = self.loop.call_later(_SILENCE, self._look)
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
         self.between = self.asked = True
+        self._first_word.cancel()
         super().on_message_complete()
 
     def _look(self) -> None:
@@ -106,7 +110,7 @@ class Server:
             timeout_graceful_shutdown=2,
             limit_concurrency=_CONNECTIONS,
         )
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # strangers' nonsense is no news
         self._server = _Uvicorn(config)
         self._listener = listener
         self._task: asyncio.Task[None] | None = None

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from serinus.core.address import EndpointAddress
@@ -186,11 +187,12 @@ class View:
         orphan = self._orphans.get(key)
         return None if orphan is None else orphan[0]
 
-    def unreachable(self) -> dict[str, Finding]:
-        """Return all that is unreachable from outside."""
-        keys = self._findings.keys() | self._orphans.keys()
-        found = {key: self.finding(key) for key in sorted(keys)}
-        return {key: one for key, one in found.items() if one is not None and not one.reachable}
+    def unreachable(self, most: int | None = None) -> dict[str, Finding]:
+        """Return what is unreachable from outside: all of it, or some at the most."""
+        orphans = (name for name in self._orphans if name not in self._findings)
+        found = ((name, self.finding(name)) for name in chain(self._findings, orphans))
+        amiss = ((name, one) for name, one in found if one is not None and not one.reachable)
+        return dict(islice(amiss, most))
 
     def prober(self) -> dict[str, Any]:
         """Return who probes from outside, and what it last said of its work."""
