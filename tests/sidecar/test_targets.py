@@ -81,3 +81,14 @@ def test_an_unknown_engine_is_said() -> None:
     """With the nearest known one."""
     with pytest.raises(SettingsError, match="did you mean vllm"):
         read_targets(urls=["http://a:1"], engine="vlm")
+
+
+def test_names_are_in_the_namespace_that_is_set() -> None:
+    """Whole addresses keep their own."""
+    named = ["b=http://b:1", "other.c.generate=http://c:1"]
+    targets = read_targets(urls=["http://a:1"], named=named, namespace="prod")
+    assert [str(one.address) for one in targets] == [
+        "prod.vllm.generate",
+        "prod.b.generate",
+        "other.c.generate",
+    ]

@@ -78,6 +78,7 @@ async def _ask(arguments: argparse.Namespace, settings: Settings) -> int:
         named=arguments.target,
         engine=arguments.engine,
         metrics_port=port_of(arguments.metrics_port),
+        namespace=settings.namespace,
     )
     if len(targets) > 1:
         raise SettingsError(f"{len(targets)} engines are named; accepted: one at a time")

@@ -172,6 +172,7 @@ def sidecar_of(
         named=arguments.target,
         engine=arguments.engine,
         metrics_port=port_of(arguments.metrics_port),
+        namespace=settings.namespace,
     )
     groups = read_groups(getattr(arguments, "group", ()), targets, policy=settings.group_policy)
     return Sidecar(

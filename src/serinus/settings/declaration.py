@@ -852,6 +852,14 @@ class Declaration:
         "The id under which this process is listed, which no other may have. 0: another one at "
         "each start.",
     )
+    namespace: str = setting(
+        "serinus",
+        words.NAMESPACE,
+        Group.DISCOVERY,
+        "The namespace of a sidecar's engines, where their names have none. Endpoints of the "
+        "library have theirs in their addresses.",
+        env=("DYN_NAMESPACE",),
+    )
     advertised_host: str = setting(
         "auto",
         words.HOST,

@@ -18,6 +18,7 @@ __all__ = [
     "KUBERNETES_SELECTOR",
     "KUBERNETES_UID",
     "MODEL",
+    "NAMESPACE",
     "NATS",
     "PASSWORD",
     "PAYLOAD",
@@ -107,6 +108,13 @@ def _address(text: str) -> str:
         raise RefusedError from None
 
 
+def _namespace(text: str) -> str:
+    try:
+        return EndpointAddress.parse(f"{text}.component.endpoint").namespace
+    except SettingsError:
+        raise RefusedError from None
+
+
 def _policy(text: str) -> str:
     try:
         return str(Policy.parse(text))
@@ -182,6 +190,7 @@ NATS = Text(
 FILE = Text("the path of a file", _any, metavar="FILE")
 PAYLOAD = Text("a JSON object, or @ and the path of a file with one", _any, metavar="JSON")
 POLICY = Text(ACCEPTED, _policy, metavar="POLICY")
+NAMESPACE = Text("a word of letters, digits, '-' and '_'", _namespace, metavar="NAME")
 MODEL = Text("the name of a model", _any, metavar="NAME")
 USER = Text("the name of a user", _any, metavar="NAME")
 PASSWORD = Text("printable characters", _password, metavar="SECRET")

@@ -83,7 +83,9 @@ def _read(text: str, targets: Sequence[Target], policy: str) -> Declared:
         raise SettingsError(f"--group {name}: no member has the role {missing}; {_ACCEPTED}")
     found = Kind.PREFILL_DECODE if roles else Kind(kind or Kind.DATA_PARALLEL)
     rule = str(ALL) if found is Kind.SHARDED else policy
-    return Declared(Group.of(address_named(name, called="--group"), found, rule), members)
+    namespace = members[0].address.namespace
+    address = address_named(name, called="--group", namespace=namespace)
+    return Declared(Group.of(address, found, rule), members)
 
 
 def _member(text: str, targets: Sequence[Target]) -> Place:

@@ -54,13 +54,14 @@ def read_targets(
     named: Sequence[str] = (),
     engine: str = "vllm",
     metrics_port: int | None = None,
+    namespace: str = _NAMESPACE,
 ) -> tuple[Target, ...]:
     """Read what `--url` and `--target NAME=URL` say; each can be given several times.
 
     An engine without a name goes by `serinus.<engine>.generate`, the second of them by
-    `serinus.<engine>-2.generate`; with `auto` for its kind by `serinus.engine.generate`. Raises
-    SettingsError for what cannot be read, for no engine at all, and for two that share an address
-    or a place.
+    `serinus.<engine>-2.generate`; with `auto` for its kind by `serinus.engine.generate`; all of it
+    in another `namespace` if one is given. Raises SettingsError for what cannot be read, for no
+    engine at all, and for two that share an address or a place.
 
     >>> [str(one.address) for one in read_targets(urls=["http://a:1"], named=["b=http://b:1"])]
     ['serinus.vllm.generate', 'serinus.b.generate']
@@ -73,35 +74,35 @@ def read_targets(
             "no engine to watch; accepted: --url http://HOST:PORT, or --target NAME=URL for several"
         )
     targets = [
-        Target(_address(name if number == 1 else f"{name}-{number}"), place, kind)
+        Target(_address(name if number == 1 else f"{name}-{number}", namespace), place, kind)
         for number, place in enumerate(map(Place.parse, urls), start=1)
     ]
-    targets += [_read(text, kind) for text in named]
+    targets += [_read(text, kind, namespace) for text in named]
     _refuse_twins(targets)
     return tuple(replace(one, recognise=auto, metrics_port=metrics_port) for one in targets)
 
 
-def _read(text: str, engine: Engine) -> Target:
+def _read(text: str, engine: Engine, namespace: str) -> Target:
     name, equals, url = text.partition("=")
     if not equals or "/" in name:
         shown = "the text (not shown)" if "@" in text else repr(excerpt(text, limit=80))
         raise SettingsError(f"--target: {shown} has no name; {_NAMES}")
     name = name.strip()
-    address = address_named(name, called="--target")
+    address = address_named(name, called="--target", namespace=namespace)
     return Target(address, Place.parse(url, called=f"--target {name}"), engine)
 
 
-def address_named(name: str, *, called: str) -> EndpointAddress:
+def address_named(name: str, *, called: str, namespace: str = _NAMESPACE) -> EndpointAddress:
     """Return the address that a name stands for. Raises SettingsError, which names `called`."""
     try:
-        return EndpointAddress.parse(name) if "." in name else _address(name)
+        return EndpointAddress.parse(name) if "." in name else _address(name, namespace)
     except SettingsError:
         shown = repr(excerpt(name, limit=80))
         raise SettingsError(f"{called}: the name {shown} is not accepted; {_NAMES}") from None
 
 
-def _address(name: str) -> EndpointAddress:
-    return EndpointAddress.parse(f"{_NAMESPACE}.{name}.{_ENDPOINT}")
+def _address(name: str, namespace: str) -> EndpointAddress:
+    return EndpointAddress.parse(f"{namespace}.{name}.{_ENDPOINT}")
 
 
 def _refuse_twins(targets: Sequence[Target]) -> None:
