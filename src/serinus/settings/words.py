@@ -110,9 +110,12 @@ def _address(text: str) -> str:
 
 def _namespace(text: str) -> str:
     try:
-        return EndpointAddress.parse(f"{text}.component.endpoint").namespace
+        address = EndpointAddress.parse(f"{text}.component.endpoint")
     except SettingsError:
         raise RefusedError from None
+    if address.namespace != text:
+        raise RefusedError
+    return text
 
 
 def _policy(text: str) -> str:
