@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Etcd", "Identity", "from_settings"]
 
-_PAGE = 1000
+_PAGE = 2000
 """Entries that are asked for at once: a page of records stays far below etcd's own limits."""
+_TRIES = 5
+"""Times that a listing is begun anew before it is given up."""
 _BEATS = 3
 """Renewals in the time of a lease."""
 _PATIENCE = 0.5
@@ -266,19 +268,24 @@ class _Session:
         await self._door.call("kv/deleterange", {"key": _text(key.encode())})
 
     async def list(self, prefix: str) -> Listing:
-        while True:
+        for _ in range(_TRIES):
             try:
                 return await self._listed(prefix)
             except _RefusedError as error:
-                if "compacted" not in str(error):  # the moment that the first page is of is gone
+                # The moment of the first page is forgotten already, or not known yet by another
+                # node that a balancer asked: begin anew.
+                if not any(word in str(error) for word in ("compacted", "future revision")):
                     raise
+        raise DiscoveryError(f"{self._door.place}: changes too quickly to be listed")
 
     async def _listed(self, prefix: str) -> Listing:
         entries: dict[str, bytes] = {}
         said: dict[str, object] = {**_range(prefix), "limit": _PAGE}
         while True:
             answer = await self._door.call("kv/range", said)
-            said.setdefault("revision", answer["header"]["revision"])
+            if "revision" not in said:
+                # This endpoint has it now, and need not ask the others for the further pages.
+                said |= {"revision": answer["header"]["revision"], "serializable": True}
             found = answer.get("kvs", ())
             for entry in found:
                 with suppress(UnicodeDecodeError):  # no key of ours or of the reference
