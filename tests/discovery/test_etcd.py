@@ -138,7 +138,7 @@ async def test_a_watch_goes_on_when_what_it_has_seen_is_compacted(world: EtcdWor
 async def test_many_entries_come_in_pages_of_one_moment(world: EtcdWorld) -> None:
     """More than one page, all of the same revision, none twice, none left out."""
     keys = [f"{PREFIX}demo/backend/generate/{number:x}" for number in range(2345)]
-    async with kept(world) as session:
+    async with world.client().session(lease=60) as session:
         for start in range(0, len(keys), 100):
             await asyncio.gather(*(session.put(key, b"v") for key in keys[start : start + 100]))
         assert (await session.list(PREFIX)).entries == dict.fromkeys(keys, b"v")

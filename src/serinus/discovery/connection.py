@@ -196,6 +196,8 @@ class Discovery:
         while True:
             self._news.clear()
             for key in stored.keys() - self._wanted.keys():
+                # Said once more, for mirrors that had trouble: it is its owner's word that it goes.
+                await session.put(key, stored[key])
                 await session.delete(key)
                 del stored[key]
             for key, value in tuple(self._wanted.items()):

@@ -37,8 +37,9 @@ _TRIES = 5
 _BEATS = 3
 """Renewals in the time of a lease."""
 _PATIENCE = 0.5
-"""The part of a lease after which an endpoint that answers without renewing is left: what remains
-of the lease is for announcing by another one."""
+_PATIENCE_WITH_ONE = 0.75
+"""The part of a lease after which an endpoint that does not renew is left: what remains of the
+lease is for announcing by another one, if there is one."""
 _LONGEST_MESSAGE = 64 * 2**20
 """Bytes of the longest message of a watch that is read."""
 
@@ -129,7 +130,9 @@ class Etcd:
             try:
                 async with asyncio.timeout(door.within):
                     await door.authenticate(self._identity)
-                    return await _Session.begin(door, lease)
+                    session = await _Session.begin(door, lease)
+                    session.patience = _PATIENCE if self._endpoints[1:] else _PATIENCE_WITH_ONE
+                    return session
             except TimeoutError:
                 troubles.append(f"{endpoint} gave no answer for {door.within:.1f} s")
             except DiscoveryError as error:
@@ -238,6 +241,7 @@ class _Session:
 
     def __init__(self, door: _Door, lease: float, number: str, ttl: float) -> None:
         door.within = lease
+        self.patience = _PATIENCE
         self._door = door
         self._number = number
         self._ttl = ttl
@@ -316,12 +320,15 @@ class _Session:
         beat = self._ttl / _BEATS
         while True:
             began = time.monotonic()
+            left = self._renewed + self._ttl - began
             try:
                 answer = await self._door.call(
-                    "lease/keepalive", {"ID": self._number}, within=beat / 2
+                    "lease/keepalive",
+                    {"ID": self._number},
+                    within=max(min(0.75 * beat, 0.9 * left), 0.1),
                 )
             except (_RefusedError, _SilentError):
-                if time.monotonic() - self._renewed > _PATIENCE * self._ttl:
+                if time.monotonic() - self._renewed > self.patience * self._ttl:
                     raise
                 await asyncio.sleep(beat / 6)
                 continue

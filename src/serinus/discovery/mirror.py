@@ -33,6 +33,10 @@ class Mirror:
         self._entries: dict[str, bytes] = {}
         self._missing: dict[str, float] = {}
         """Known before the trouble and not announced again yet, with the end of their grace."""
+        self._unsure: set[str] = set()
+        """Known before the trouble and still there, as their owners left them: a lease that ran out
+        meanwhile says nothing of an owner who is on its way."""
+        self._unsure_until = clock()
         self._followers: list[Follower] = []
 
     @property
@@ -66,6 +70,9 @@ class Mirror:
                 self._missing.setdefault(key, now + self._grace)
             else:
                 changes.append(Change(key, None))
+        if after_trouble:
+            self._unsure = self._entries.keys() & listing.entries.keys()
+            self._unsure_until = now + self._grace
         for key in listing.entries:
             self._missing.pop(key, None)
         turned = not self.complete or self.stale_since is not None
@@ -74,18 +81,26 @@ class Mirror:
 
     def changed(self, change: Change) -> None:
         """Take a change that was watched."""
+        if change.key in self._unsure:
+            if change.value is None and self._clock() < self._unsure_until:
+                self._missing[change.key] = self._unsure_until
+                return
+            self._unsure.remove(change.key)
         self._missing.pop(change.key, None)
         if self._entries.get(change.key) != change.value:
             self._make([change])
 
     def drop_missing(self) -> float | None:
-        """Drop what was missing for its grace; say when (by the clock) the next one is due."""
+        """Drop what was missing for its grace; say when (by the clock) to look again."""
         now = self._clock()
+        if now >= self._unsure_until:
+            self._unsure.clear()
         due = [key for key, until in self._missing.items() if until <= now]
         for key in due:
             del self._missing[key]
         self._make([Change(key, None) for key in due])
-        return min(self._missing.values(), default=None)
+        waiting = [*self._missing.values(), *([self._unsure_until] if self._unsure else [])]
+        return min(waiting, default=None)
 
     def lost(self) -> None:
         """Say that it no longer follows."""

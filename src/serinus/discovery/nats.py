@@ -45,6 +45,8 @@ _BEATS = 3
 """Renewals in the time of a lease."""
 _AT_ONCE = 64
 """Renewals in flight."""
+_RENEWAL = "Serinus-Renewal"
+"""The header of a message that only renews: watchers pass over it where they know the value."""
 _TAKEN = 10071
 """NATS' code for: the message is not the one that was named."""
 _WAITING = 2**18
@@ -332,8 +334,9 @@ class _Session:
                 message = await messages.next()
                 key = _key(message.subject)
                 value = None if _is_removal(message.headers) else message.data
-                if not key.startswith(prefix) or known.get(key) == value:
-                    continue  # mostly a renewal
+                renewal = value is None or _RENEWAL in (message.headers or ())
+                if not key.startswith(prefix) or (renewal and known.get(key) == value):
+                    continue
                 if value is None:
                     del known[key]
                 else:
@@ -368,7 +371,8 @@ class _Session:
         own = self._own[key]
         async with free, own.lock:
             if self._own.get(key) is own:
-                own.number = await self._store(key, own.value, after=own.number)
+                said = {"Nats-TTL": self._ttl, _RENEWAL: "1"}
+                own.number = await self._publish(key, own.value, said, own.number)
 
     async def _store(self, key: str, value: bytes, *, after: int | None = None) -> int:
         return await self._publish(key, value, {"Nats-TTL": self._ttl}, after)
