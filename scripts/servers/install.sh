@@ -21,4 +21,4 @@ if ! command -v etcd >/dev/null; then
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends etcd-server >/dev/null
 fi
-etcd --version | head -1
+etcd --version | sed -n 1p
