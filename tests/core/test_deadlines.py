@@ -93,14 +93,14 @@ def grown(total: float = 0.02, gap: float = 0.5) -> Life:
 def test_the_configured_values_hold_until_enough_was_seen() -> None:
     """A cold start judges as if nothing could be learned."""
     life = Life()
-    for _ in range(20):  # the first proves it, four are owed, sixteen are enough
+    for _ in range(12):  # the first proves it, four are owed, eight are enough
         life.passed(0.02)
         assert life.rules == CONFIGURED
     life.passed(0.02)
     assert life.rules.deadline == 0.5
     assert life.rules.doubt == 0
     life.busy()
-    for _ in range(63):
+    for _ in range(7):
         life.progress(0.5)
     assert life.rules.doubt == 0
     life.progress(0.5)
@@ -344,7 +344,7 @@ def test_an_engine_that_answers_beside_a_long_prompt_is_believed_to_do_so_again(
     """From then on, no answer is a hang; until it turns out not to be."""
     life = grown()
     life.busy(newcomers=True)
-    life.now += 5
+    life.now += 6
     life.see(CanaryPassed(life.now, 0.2, 0.2, flow=False))
     assert life.rules.beside
     life.progress(1)
@@ -352,6 +352,47 @@ def test_an_engine_that_answers_beside_a_long_prompt_is_believed_to_do_so_again(
     assert not life.ready
     life.progress(1)
     assert not life.learned.beside
+
+
+def test_an_answer_that_came_with_the_prompts_first_token_says_nothing_of_the_next_prompt() -> None:
+    """It may have waited for it."""
+    life = grown()
+    life.busy(newcomers=True)
+    life.now += 8
+    life.see(Progress(life.now - 0.1, flow=False, began_at=life.now - 0.1))
+    life.see(CanaryPassed(life.now, 2.0, 2.0, flow=False))
+    assert not life.learned.beside
+
+
+@pytest.mark.parametrize("silence", [1.5, 4.9])
+def test_a_short_reading_is_no_long_prompt(silence: float) -> None:
+    """What is answered beside it may not be answered beside a long one."""
+    life = grown()
+    life.busy(newcomers=True)
+    life.now += silence + 0.01
+    life.see(CanaryPassed(life.now, 0.01, 0.01, flow=False))
+    assert not life.learned.beside
+
+
+def test_a_gap_far_beyond_all_others_is_learned_when_it_is_seen_again() -> None:
+    """Seen once it is an outage's tail for all we know."""
+    life = grown()
+    longest = life.learned.gaps.longest
+    life.progress(3.0)
+    assert life.learned.gaps.longest == longest
+    life.progress(0.5)
+    life.progress(2.9)
+    assert life.learned.gaps.longest == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_doubt_is_at_most_four_times_the_longest_gap_of_late() -> None:
+    """Each is the longest of many or of few, which spreads them; and a doubt accuses nobody."""
+    life = Life()
+    life.passed(0.02)
+    life.busy()
+    for number in range(64):
+        life.progress(0.5 if number % 2 else 2.0)
+    assert life.rules.doubt == pytest.approx(8.0, rel=0.11)
 
 
 def test_an_answer_beside_work_that_goes_on_says_nothing_of_long_prompts() -> None:

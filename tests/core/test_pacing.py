@@ -13,6 +13,7 @@ from serinus.core.evidence import (
     CanaryUnknown,
     EngineDied,
     Evidence,
+    Heard,
     Lease,
     Load,
     Loading,
@@ -24,10 +25,10 @@ from serinus.core.evidence import (
     Sleep,
     Tick,
 )
-from serinus.core.pacing import Due, Exam, Step, next_due, next_exam, next_look
+from serinus.core.pacing import Due, Exam, Step, next_due, next_exam, next_look, on_top_at
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
-from tests.core.lives import AT_ONCE, RULES, begun, busy, failed, idle, life, passed
+from tests.core.lives import AT_ONCE, RULES, begun, busy, failed, idle, life, lived, passed
 
 NEVER = float("inf")
 NOW = float("-inf")
@@ -48,7 +49,7 @@ ASKED: dict[str, tuple[tuple[Evidence, ...], float]] = {
         (passed(4), begun(16), failed(17, CanaryFault.EMPTY)),
         27,
     ),
-    "a user's failed request, a retry after the last question": ((passed(4), SERVER), 7),
+    "a user's failed request, at once": ((passed(4), SERVER), NOW),
     "a user's failed request, before any question, at once": ((Progress(4), SERVER), NOW),
     "a client error, as if nothing had been": (
         (passed(4), RequestFailed(5, RequestFault.CLIENT)),
@@ -151,9 +152,46 @@ def test_an_idle_endpoint_is_looked_at_before_work_that_begins_now_can_stall() -
     assert next_due(life(passed(4)), slow, now=950) == Due(1004, Step.ASK)
 
 
-def test_a_suspected_endpoint_that_is_busy_is_looked_at_at_the_pace_of_retries() -> None:
-    """The question that is owed is asked soon after the work."""
-    assert next_due(life(passed(4), failed(17), busy(18)), RULES, now=20) == Due(23, Step.LOOK)
+def test_a_suspected_endpoint_is_asked_at_once_on_top_of_work_too() -> None:
+    """What failed before the work came cannot be excused by it."""
+    assert next_due(life(passed(4), failed(17), busy(18)), RULES, now=20) == Due(17, Step.ASK)
+
+
+def test_a_question_on_top_that_is_excused_is_not_asked_again_at_once() -> None:
+    """Work that was there before may hold it up: one a wait is enough to hear of an end."""
+    wrong = failed(17, CanaryFault.EMPTY)
+    standing = life(passed(4), wrong, busy(18), failed(22, sent=19))
+    assert standing.failures == 1
+    assert on_top_at(standing, RULES) == 22 + RULES.wait
+
+
+def test_a_users_failed_request_is_asked_about_on_top_of_work() -> None:
+    """An engine may fail all that is new while it goes on with what is old."""
+    assert on_top_at(life(passed(4), busy(5), SERVER), RULES) == NOW
+    assert on_top_at(life(passed(4), busy(5)), RULES) is None
+
+
+def test_the_next_failed_request_waits_its_turn_once_a_canary_has_answered_for_one() -> None:
+    """Users whose requests fail by their own fault bring no flood."""
+    cleared = life(passed(4), SERVER, passed(6))
+    assert not cleared.suspected
+    again = lived(cleared, RequestFailed(7, RequestFault.SERVER))
+    assert next_due(again, RULES, now=7) == Due(6 + RULES.wait, Step.ASK)
+
+
+def test_an_engine_that_calls_itself_ill_again_is_not_held_against_its_users() -> None:
+    """That turn comes once, and is asked about after a retry."""
+    cleared = life(passed(4), SERVER, passed(6))
+    ill = lived(cleared, RequestFailed(7, RequestFault.SERVER), Heard(7.5, well=False))
+    assert next_due(ill, RULES, now=8) == Due(6 + RULES.retry, Step.ASK)
+
+
+def test_the_end_of_a_long_outage_is_seen_late_by_a_tenth_of_it() -> None:
+    """A retry at first, a wait at the most."""
+    outage = life(passed(4), failed(17), failed(20))
+    assert next_due(outage, RULES, now=20) == Due(23, Step.ASK)
+    for at, pace in ((49, RULES.retry), (70, 5), (119, 9.9), (500, RULES.wait)):
+        assert next_due(lived(outage, failed(at)), RULES, now=at).at == pytest.approx(at + pace)
 
 
 def test_looks_have_jitter_and_the_look_at_a_stall_has_none() -> None:

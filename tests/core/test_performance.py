@@ -25,9 +25,9 @@ def drift(*ratios: float, was: Drift | None = None) -> Drift:
 
 
 def test_nothing_is_usual_before_enough_was_seen() -> None:
-    """Thirty-one times are no past to compare with."""
-    assert usual(times=31).ratio(10.0) is None
-    ratio = usual(times=32).ratio(1.0)
+    """Eleven times are no past to compare with."""
+    assert usual(times=11).ratio(10.0) is None
+    ratio = usual(times=12).ratio(1.0)
     assert ratio is not None
     assert abs(ratio - 10) < 1e-6
 

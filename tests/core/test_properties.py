@@ -220,7 +220,8 @@ class Life(RuleBasedStateMachine):
                 assert due.at > self.at
             elif due.at < math.inf:
                 assert self.standing.canary
-                if self.standing.busy and self.standing.died is None:  # work is in doubt
+                busy = self.standing.busy and self.standing.died is None
+                if busy and not self.standing.suspected:  # work is in doubt
                     assert self.by.doubt > 0
                     assert due.at >= self.standing.flow_at + self.by.doubt
                 assert not self.standing.leased(due.at)
@@ -235,7 +236,8 @@ class Life(RuleBasedStateMachine):
         if self.standing.canary and (self.standing.verdict.ready or not deaf):
             at = next_due(self.standing, self.by, now=self.at).at
             spent, urgent = self.standing.spent, self.standing.urgent
-            longest = max(stretched(spent, self.by, now=self.at), self.by.retry)
+            turns = self.by.ranks + (self.by.ranks > 1)
+            longest = max(stretched(spent, self.by, now=self.at) * turns, self.by.retry)
             paid_at = affordable_at(spent, self.by, urgent=urgent)
             assert at <= max(self.at, self.standing.lease_until, paid_at) + longest
 

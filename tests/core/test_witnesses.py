@@ -225,7 +225,7 @@ WORDS: list[tuple[Witness, tuple[Evidence, ...], float, Word]] = [
     ),
     (
         Witness.CANARY,
-        (passed(1), failed(3), busy(4), failed(6)),
+        (passed(1), busy(2), failed(6)),
         6.0,
         Word(
             Witness.CANARY,
@@ -456,7 +456,8 @@ def test_the_deciding_word_is_the_last_one_of_its_witness() -> None:
 
 def test_a_verdict_that_nobody_repeats_is_told_by_its_own_evidence() -> None:
     """The canary that condemned it was excused since; the verdict stands until a proof."""
-    condemned = life(passed(1), failed(3), failed(5), busy(6), failed(9))
-    text = "canary failed: timeout after 1.000 s"
+    wrong = CanaryFault.EMPTY
+    condemned = life(passed(1), failed(3), failed(5, wrong), busy(6), failed(9, sent=7))
+    text = "canary failed: empty stream after 1.000 s"
     decided = Word(Witness.CANARY, Says.NOT_WELL, 5.0, 1.0, text, text)
     assert hear(condemned, 10.0).decided == decided

@@ -84,7 +84,7 @@ def test_hindsight_of_a_hang_is_never_later_than_the_hang(begin: float) -> None:
     """So that a delay by hindsight is no shorter than the true one."""
     [fault] = faults_in(made(Engine(hangs=[(begin, 100.0)])))
     assert begin - 10.2 <= fault.begin <= begin
-    assert fault.end == pytest.approx(100.0, abs=0.2)
+    assert 100.0 <= fault.end <= 100.0 + 0.1 * (100.0 - begin) + 0.2  # the pace of questions
 
 
 def test_a_trace_says_where_marks_are() -> None:

@@ -69,14 +69,14 @@ async def ended(task: asyncio.Task[Any]) -> None:
 
 
 async def test_a_hang_while_busy_is_seen_in_seconds() -> None:
-    """At default budgets: the doubt of 2 s, then a canary on top that stays silent for 1 s."""
+    """At default budgets: the doubt of 1 s, then a canary on top that stays silent for 1 s."""
     async with Bench(health_check_request_timeout=3) as bench:
         model = Model()
         task = await grown(bench, model)
-        assert bench.target().rules.doubt == pytest.approx(2.0)
+        assert bench.target().rules.doubt == pytest.approx(1.0)
         assert bench.target().rules.deadline == pytest.approx(0.5)
         model.hang()
-        assert await bench.until_not_ready(within=6) <= 3.2
+        assert await bench.until_not_ready(within=6) <= 2.2
         assert bench.reason() is Reason.STALLED
         assert bench.liveness().live
         model.thaw()
@@ -106,7 +106,7 @@ async def test_users_work_that_stands_still_beside_an_engine_that_answers_is_giv
         model.running.set()
         await asyncio.sleep(30)
         assert bench.ready()
-        assert bench.target().rules.doubt == pytest.approx(2.0)  # no need to learn from it
+        assert bench.target().rules.doubt == pytest.approx(1.0)  # no need to learn from it
         await ended(task)
 
 

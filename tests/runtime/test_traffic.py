@@ -36,8 +36,15 @@ class Account:
     def __init__(self) -> None:
         self.clock = Watch()
         self.told: list[Progress | RequestFailed] = []
-        self.traffic = Traffic(self.clock, self.told.append)
+        self.begun: list[Load] = []
+        self.traffic = Traffic(self.clock, self._hear)
         self.traffic.alert = False
+
+    def _hear(self, evidence: Progress | Load | RequestFailed) -> None:
+        if isinstance(evidence, Load):
+            self.begun.append(evidence)
+        else:
+            self.told.append(evidence)
 
     def silence(self) -> float:
         """Seconds for which nothing has gone on."""
@@ -149,7 +156,7 @@ async def test_one_that_begins_to_wait_does_not_end_the_silence_of_another() -> 
 def test_an_account_begins_in_doubt_and_with_no_silence() -> None:
     """The first chunk is told at once: it may be the first proof."""
     account = Account()
-    traffic = Traffic(account.clock, account.told.append)
+    traffic = Traffic(account.clock, account._hear)
     assert traffic.alert
     assert traffic.load(100, before=None) == Load(100, 0, 100, newcomers=False)
     assert traffic.progress() is None
@@ -280,7 +287,7 @@ async def test_without_an_alert_a_chunk_is_told_only_when_asked_for(account: Acc
     """The path of every chunk costs no call; the newest is told once."""
     await read(account.open("a", 2, "b"))
     assert account.told == []
-    assert account.traffic.progress() == Progress(102, flow=False, gap=2.0)
+    assert account.traffic.progress() == Progress(102, flow=False, gap=2.0, began_at=100)
     assert account.traffic.progress() is None
 
 
@@ -289,9 +296,9 @@ async def test_under_an_alert_every_good_chunk_is_told_at_once(account: Account)
     account.traffic.alert = True
     await read(account.open("a", 2, "b", 3))
     assert account.told == [
-        Progress(100, flow=False),
-        Progress(102, flow=True),
-        Progress(105, flow=True),
+        Progress(100, flow=False, began_at=100),
+        Progress(102, flow=True, began_at=100),
+        Progress(105, flow=True, began_at=100),
     ]
     assert account.traffic.progress() is None
 
@@ -300,7 +307,7 @@ async def test_a_request_of_one_chunk_that_ends_well_is_flow(account: Account) -
     """Answers that are not streamed count too."""
     account.traffic.alert = True
     await read(account.open("a"))
-    assert account.told[-1] == Progress(100, flow=True)
+    assert account.told[-1] == Progress(100, flow=True, began_at=100)
     assert account.traffic.flow_at == 100
 
 

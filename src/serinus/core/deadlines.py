@@ -28,7 +28,7 @@ we know. Seen twice running they are what the engine is like now, and are learne
 
 from __future__ import annotations
 
-from math import ceil, erfc, exp, log, log10, sqrt
+from math import ceil, erfc, exp, inf, log, log10, sqrt
 from typing import NamedTuple
 
 from serinus.core.evidence import CanaryPassed, Evidence, Progress, Witness
@@ -37,9 +37,9 @@ from serinus.core.verdict import Standing
 
 __all__ = ["Learned", "Limits", "Spread", "phi", "tuned"]
 
-_ENOUGH_CANARIES = 16
+_ENOUGH_CANARIES = 8
 """Answers before the deadline is the learned one."""
-_ENOUGH_GAPS = 64
+_ENOUGH_GAPS = 8
 """Words on gaps before the first question on top of work."""
 _CONVALESCENCE = 4
 """Good words that an endpoint owes after any trouble before its times count again."""
@@ -54,10 +54,18 @@ _WINDOW = 64
 _LONGEST_CANARIES = 2.0
 _LONGEST_GAPS = 3.0
 """No budget is below this many times the longest time of late."""
-_FADING = 1 - 1 / 4096
+_MOST_GAPS = 4.0
+"""Nor is the one for gaps above this many times it: each is the longest of many, some of few, which
+spreads them, and a doubt accuses nobody."""
+_OUTLIER = 5.0
+"""Times the longest gap of late: one that is longer is learned when it is seen again."""
+_FADING = 1 - 1 / 512
 """What is left of the longest time with each sample after it."""
 _ALMOST = 0.9
 """A question may be sent a little before it is due."""
+_LONG_READING = 5.0
+"""Seconds of silence that are a long prompt's, if they are any prompt's: an engine that answers a
+canary beside it reads in pieces, or in a process of its own."""
 _GRID = log(1.1)
 """Budgets move in steps of a tenth: they are for people too."""
 
@@ -119,13 +127,16 @@ class Spread(NamedTuple):
         """The middle one of the times, in seconds."""
         return exp(self.mean)
 
-    def budget(self, z: float, *, least_spread: float, longest: float) -> float:
+    def budget(self, z: float, *, least_spread: float, longest: float, most: float = inf) -> float:
         """Return the silence, in seconds, that is `z` spreads beyond what is typical.
 
-        At least `longest` times the longest time of late.
+        At least `longest` times the longest time of late, and `most` times it at the most.
         """
         spread = max(sqrt(self.variance), least_spread)
-        seconds = max(exp(min(self.mean + z * spread, 50.0)), longest * self.longest)
+        seconds = exp(min(self.mean + z * spread, 50.0))
+        if most < inf:
+            seconds = min(seconds, most * self.longest)
+        seconds = max(seconds, longest * self.longest)
         return exp(ceil(log(max(seconds, _SHORTEST)) / _GRID) * _GRID)
 
 
@@ -174,8 +185,13 @@ class Learned(NamedTuple):
         if before.busy:
             if not before.verdict.ready:
                 return self
-            silence = passed.at - total - before.flow_at
-            beside = before.newcomers is not False and silence >= self.doubt(limits) * _ALMOST
+            sent = passed.at - total
+            long = max(self.doubt(limits) * _ALMOST, _LONG_READING)
+            beside = (
+                before.newcomers is not False
+                and sent - before.flow_at >= long
+                and before.begun_at < sent  # it may have waited for that very prompt
+            )
             longest = max(total, self.on_top * _FADING)
             return self._replace(on_top=longest, beside=self.beside or beside)
         if self.canaries.samples >= _ENOUGH_CANARIES and total > self.deadline(limits):
@@ -207,6 +223,10 @@ class Learned(NamedTuple):
             return self
         if self.owed:
             return self._replace(owed=self.owed - 1)
+        if self.gaps.samples and gap > self.gaps.longest * _OUTLIER:
+            if not self.slow_gap or gap > self.slow_gap * 2:
+                return self._replace(slow_gap=gap)
+            return self._replace(gaps=self.gaps.after(self.slow_gap).after(gap), slow_gap=0.0)
         return self._replace(gaps=self.gaps.after(gap))
 
     def _slower(self, gap: float) -> Learned:
@@ -225,7 +245,9 @@ class Learned(NamedTuple):
 
     def doubt(self, limits: Limits) -> float:
         """Return the silence of work in flight after which a canary is asked on top, in seconds."""
-        seconds = self.gaps.budget(limits.z, least_spread=_SPREAD_OF_GAPS, longest=_LONGEST_GAPS)
+        seconds = self.gaps.budget(
+            limits.z, least_spread=_SPREAD_OF_GAPS, longest=_LONGEST_GAPS, most=_MOST_GAPS
+        )
         return min(max(seconds, limits.stall_floor), limits.stall_ceiling)
 
 

@@ -68,6 +68,8 @@ class RequestFault(StrEnum):
     SERVER = "server"
     TIMEOUT = "timeout"
     TRANSPORT = "transport"
+    EMPTY = "empty"
+    """It ended well, and brought nothing: nobody's word that anything is wrong."""
 
 
 class Phase(StrEnum):
@@ -98,6 +100,8 @@ class Progress(NamedTuple):
     """Whether it shows work in flight going on, and not only beginning (see Load.flow_at)."""
     gap: float = 0.0
     """The longest silence of work in flight, in seconds, since the last such word; 0: unknown."""
+    began_at: float | None = None
+    """When a request last brought its first output. None where beginnings are not told apart."""
 
     def __str__(self) -> str:
         return f"progress seen by {self.witness}"

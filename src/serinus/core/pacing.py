@@ -3,16 +3,21 @@
 A canary is sent when nothing else proves the endpoint; never inside a lease or while the engine
 sleeps, and at once after either. On top of users' work
 it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
-learned), or when the engine was said to be dead: a canary alone takes that back, and an engine that
-came back to a queue of users would be called dead for as long as they last. A suspicion is asked
-about at once. An exam (a correctness canary) is sent when it is wanted and nothing else is: of an
-endpoint that is ready, idle and free of suspicion. A budget a day stretches the wait, and has a
-reserve for what is urgent (`budget`). A look is needed where time alone changes a verdict.
+learned), when there is a suspicion, or when the engine was said to be dead: a canary alone takes
+that back, and an engine that came back to a queue of users would be called dead for as long as they
+last. A suspicion is asked about at once; one that follows upon another that a canary has answered
+waits its turn: users whose requests fail by their own fault must not bring a flood. An exam (a
+correctness canary) is sent when it is wanted and nothing else is: of an endpoint that is ready,
+idle and free of suspicion. A budget a day stretches the wait, and has a reserve for what is urgent
+(`budget`). A look is needed where time alone changes a verdict.
 
 Ranks of one engine take turns (`Rules.ranks`), so that all of them cost what one would: time is cut
 into waits, and each wait is one rank's. An idle rank is asked in the first of its turns that comes
 a wait after it was proven last. So there is at most one routine question a wait, one in every wait
 while all are idle, and no rank is without a proof, or a question, for longer than `Rules.idle`.
+
+While an endpoint is not ready the pace of questions is a tenth of how long that has lasted, between
+`Rules.retry` and the wait: its end is seen late by no more than a tenth of it.
 """
 
 from __future__ import annotations
@@ -26,10 +31,12 @@ from serinus.core.evidence import Phase
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Due", "Exam", "Step", "next_due", "next_exam", "next_look"]
+__all__ = ["Due", "Exam", "Step", "next_due", "next_exam", "next_look", "on_top_at"]
 
 _NEVER = float("inf")
 _NOT_YET = float("-inf")
+_OF_AN_OUTAGE = 0.1
+"""The share of an outage by which its end may be seen later: what is asked more often is lost."""
 _DEAF = (Phase.PORT_CLOSED, Phase.UNRECOGNISED, Phase.NO_MODEL)
 """Phases of a starting engine in which nobody hears a canary; who sees them tells of the next."""
 
@@ -96,12 +103,34 @@ def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
     if standing.asleep is not None and standing.died is None:
         return _NEVER
     if standing.busy and standing.died is None:
-        doubted_at = standing.doubted_at(rules)
-        return _NEVER if doubted_at is None else max(doubted_at, _affordable_at(standing, rules))
+        wanted = on_top_at(standing, rules)
+        return _NEVER if wanted is None else max(wanted, _affordable_at(standing, rules))
     if standing.phase in _DEAF and not standing.verdict.ready:
         return _NEVER
     wanted = _wanted(standing, rules, early)
     return max(wanted, standing.lease_until, _affordable_at(standing, rules))
+
+
+def on_top_at(standing: Standing, rules: Rules) -> float | None:
+    """Say when a canary is due on top of users' work, in monotonic seconds; None: not at all."""
+    pressing = None
+    if standing.suspected and not standing.asleep:
+        pressing = max(_pressing_at(standing, rules), standing.lease_until)
+    due = [at for at in (standing.doubted_at(rules), pressing) if at is not None]
+    return min(due, default=None)
+
+
+def _pressing_at(standing: Standing, rules: Rules) -> float:
+    """When a suspicion is asked about."""
+    asked = _NOT_YET if standing.asked_at is None else standing.asked_at
+    if standing.failures:
+        fault = standing.fault
+        counted = fault is not None and fault.at == asked
+        return asked if counted or not standing.busy else asked + rules.wait
+    by_users = standing.rejected_at > standing.cleared_at and not standing.ill
+    if by_users and standing.proven_at is not None and standing.proven_at >= asked:
+        return standing.cleared_at + rules.wait
+    return asked + rules.retry
 
 
 def _wanted(standing: Standing, rules: Rules, early: float) -> float:
@@ -114,15 +143,16 @@ def _wanted(standing: Standing, rules: Rules, early: float) -> float:
             return _NOT_YET
         return _routine(standing, rules, proven, early)
     if ready:
-        if standing.failures:
-            return asked
-        if standing.suspect:
-            return asked + rules.retry
+        if standing.suspected:
+            return _pressing_at(standing, rules)
         last = max(proven, asked)
         return _routine(standing, rules, last, early)
     if 0 < standing.failures < rules.failure_threshold and proven > _NOT_YET:
         return asked
-    return asked + rules.retry * (1 - rules.jitter * early)
+    pace = rules.retry
+    if proven > _NOT_YET:
+        pace = max(pace, min((asked - standing.verdict.since) * _OF_AN_OUTAGE, rules.wait))
+    return asked + pace * (1 - rules.jitter * early)
 
 
 def _routine(standing: Standing, rules: Rules, last: float, early: float) -> float:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 __all__ = ["Drift", "Quota", "Usual", "level_of"]
 
-_ENOUGH = 32
+_ENOUGH = 12
 """Times before there is anything typical."""
 _WINDOW = 512
 """Times after which an older one weighs less than 1/e."""

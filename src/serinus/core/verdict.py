@@ -19,7 +19,9 @@ next one; its `verdict` is the first line of this table that applies:
 
 What keeps busy from being taken for dead: a canary that timed out, or whose handler would not end,
 while users' work was in flight counts for nothing (line 8 judges instead), and one that failed
-while real output came counts against the canary. A lease excuses silence, never a wrong or error
+while real output came counts against the canary, unless new requests of users fail as it does and
+what comes is of older ones. Work that came when a canary had been silent for half of its time
+already excuses neither it nor the ones after it. A lease excuses silence, never a wrong or error
 answer, and every budget of silence begins anew after it. Sleep that an engine tells of is like a
 lease whose end it tells too, but that it cannot serve meanwhile: it is live, and not ready.
 
@@ -83,6 +85,9 @@ _ALMOST = 0.9
 _UNSENT = (CanaryFault.REFUSED, CanaryFault.STUCK)
 """Faults of questions that reached nobody."""
 _SILENCES = (CanaryFault.TIMEOUT, CanaryFault.STUCK)
+_AHEAD = 0.5
+"""The share of its time for which a canary must have been silent before work that came later is no
+excuse for it."""
 
 
 class Verdict(NamedTuple):
@@ -115,8 +120,18 @@ class Standing(NamedTuple):
     proven_by_canary: bool = False
     progress_at: float | None = None
     """The last real output."""
+    begun_at: float = float("-inf")
+    """The last output of a request that had brought none before; any, where that is not told."""
+    rejected_at: float = float("-inf")
+    """When a request last failed by no fault of its user's."""
+    turned_away: float | None = None
+    """When the canary was sent that failed as users' new requests do, while older ones go on."""
     asked_at: float | None = None
     """When the last canary's outcome was known; None before the first."""
+    sent_at: float | None = None
+    """When the canary was sent whose outcome was known last."""
+    cleared_at: float = float("-inf")
+    """When a canary last answered a suspicion."""
     pending: int | None = None
     """Users' work in flight when last known; None when never known."""
     flow_at: float = float("-inf")
@@ -195,9 +210,13 @@ class Standing(NamedTuple):
         if self.unanswered:
             return None
         since = self._silence_counts_from(self.flow_at, rules)
-        asked = float("-inf") if self.asked_at is None else self.asked_at
-        again = asked + max(rules.wait, rules.doubt) if asked >= since else since
-        return max(since + rules.doubt, again)
+        due = since + rules.doubt
+        if self.asked_at is None or self.sent_at is None:
+            return due
+        if self.sent_at < since + rules.doubt * _ALMOST:  # it asked about something else
+            return max(due, self.asked_at)
+        begun = self.progress_at is not None and self.sent_at <= self.progress_at <= self.asked_at
+        return self.asked_at + (rules.doubt if begun else max(rules.wait, rules.doubt))
 
     def hangs_at(self, rules: Rules) -> float | None:
         """When a proven hang will have used up its budget; None when nothing hangs.
@@ -242,10 +261,10 @@ class Standing(NamedTuple):
         match evidence:
             case CanaryPassed():
                 paid = self._paid(evidence.at, rules, tokens=evidence.tokens)
-                return paid._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
+                sent = paid._replace(sent_at=evidence.at - evidence.total)
+                return sent._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
             case Progress():
-                proven = self._proven(evidence.at, rules, by_canary=False, flow=evidence.flow)
-                return proven._replace(progress_at=evidence.at)
+                return self._progressed(evidence, rules)
             case Load():
                 return self._loaded(evidence)
             case CanaryFailed():
@@ -253,8 +272,9 @@ class Standing(NamedTuple):
                 paid = self if unsent else self._paid(evidence.at, rules, tokens=1)
                 return paid._failed(evidence, rules)
             case RequestFailed():
-                blamed = evidence.fault is not RequestFault.CLIENT
-                return self._replace(suspect=self.suspect or blamed)
+                if evidence.fault is RequestFault.CLIENT:
+                    return self
+                return self._replace(suspect=True, rejected_at=evidence.at)
             case SiblingFailed():
                 return self._replace(suspect=True)
             case CanaryUnknown():
@@ -287,6 +307,16 @@ class Standing(NamedTuple):
             case _:
                 assert_never(evidence)
 
+    def _progressed(self, progress: Progress, rules: Rules) -> Standing:
+        begun_at = progress.at if progress.began_at is None else progress.began_at
+        known = self._replace(progress_at=progress.at, begun_at=max(self.begun_at, begun_at))
+        if self.turned_away is not None and known.begun_at < self.turned_away:
+            return known._flowed(progress.at) if progress.flow else known
+        proven = known._proven(progress.at, rules, by_canary=False, flow=progress.flow)
+        if self.suspect and known.begun_at < self.rejected_at:  # older requests may well go on
+            return proven._replace(suspect=True)
+        return proven
+
     def _proven(self, at: float, rules: Rules, *, by_canary: bool, flow: bool) -> Standing:
         return self._replace(
             failures=0,
@@ -294,8 +324,10 @@ class Standing(NamedTuple):
             proven_at=at,
             proven_by_canary=by_canary,
             asked_at=at if by_canary else self.asked_at,
+            cleared_at=at if by_canary and self.suspect else self.cleared_at,
             flow_at=max(self.flow_at, at if flow else self._unseen_until(rules)),
             unanswered=False,
+            turned_away=None,
             hung_since=None,
             blind_since=None,
             died=None if by_canary else self.died,
@@ -345,17 +377,45 @@ class Standing(NamedTuple):
         return self._replace(asleep=None, lease_until=max(self.lease_until, sleep.at))
 
     def _failed(self, failed: CanaryFailed, rules: Rules) -> Standing:
-        asked = self._replace(asked_at=failed.at, suspect=False)
+        asked = self._replace(asked_at=failed.at, sent_at=failed.sent, suspect=False)
         if self.asleep is not None:
             return asked
+        turned_away = self.turned_away
         if self.progress_at is not None and self.progress_at >= failed.sent:
-            return asked._replace(canary_faults=self.canary_faults + 1)
-        excused = self.busy or self.leased(failed.sent) or self.leased(failed.at)
+            if not self._like_new_requests(failed):
+                return asked._replace(canary_faults=self.canary_faults + 1)
+            turned_away = failed.sent
+        leased = self.leased(failed.sent) or self.leased(failed.at)
+        excused = leased or self._behind_work(failed)
         if excused and failed.fault in _SILENCES:
             return asked._replace(unanswered=self._in_doubt(failed, rules))
         return asked._replace(
-            failures=self.failures + 1, successes=0, fault=failed, phase=None, blind_since=None
+            failures=self.failures + 1,
+            successes=0,
+            fault=failed,
+            phase=None,
+            blind_since=None,
+            turned_away=turned_away,
         )
+
+    def _like_new_requests(self, failed: CanaryFailed) -> bool:
+        """Whether users' new requests fail as this canary did: what comes is of older ones."""
+        if failed.fault in _SILENCES:
+            return False
+        return self.begun_at < min(failed.sent, self.rejected_at)
+
+    def _behind_work(self, failed: CanaryFailed) -> bool:
+        """Whether it may have waited for users' work.
+
+        It has not if the work's silence began when it, or the first one of its row that counted,
+        had been silent for a while.
+        """
+        if not self.busy:
+            return False
+        first = self.fault if self.failures and self.fault is not None else failed
+        if first.fault not in _SILENCES:
+            first = failed
+        return self.flow_at < first.sent + _AHEAD * (first.at - first.sent)
 
     def _in_doubt(self, failed: CanaryFailed, rules: Rules) -> bool:
         """Whether the work stood still already when an unanswered canary was sent on top of it.

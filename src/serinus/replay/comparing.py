@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
 from typing import NamedTuple, TypeAlias
 
+from serinus.core.deadlines import Limits
 from serinus.replay.kubelet import Kubernetes, Probes, kubelet
 from serinus.replay.outcome import Outcome, Score, scored
 from serinus.replay.player import Case, Change, replay
@@ -118,13 +119,20 @@ class Column(NamedTuple):
 
 
 def replays(
-    case: Case, *, rules: Change | None = None, seed: int = 0, runs: int = RUNS
+    case: Case,
+    *,
+    rules: Change | None = None,
+    seed: int = 0,
+    runs: int = RUNS,
+    learning: Limits | None = None,
 ) -> tuple[Outcome, ...]:
     """Replay a case with the canaries at different times in their wait.
 
     A single run would praise settings for the luck of a canary that was due as a fault began.
     """
-    return tuple(replay(case, rules, seed=seed, phase=run / runs) for run in range(runs))
+    return tuple(
+        replay(case, rules, seed=seed, phase=run / runs, learning=learning) for run in range(runs)
+    )
 
 
 def judged(name: str, cases: Sequence[Case], judge: Judge, probes: Probes) -> Column:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from serinus.core.deadlines import Limits
 from serinus.core.evidence import (
     Blinded,
     CanaryFailed,
@@ -63,12 +64,14 @@ def replay(
     *,
     seed: int = 0,
     phase: float = 0.0,
+    learning: Limits | None = None,
 ) -> Outcome:
     """Judge a recorded engine by `rules`, by a change of those recorded, or by the same.
 
     `phase` (0 to 1) is the share of the wait by which the second canary is put off, so that several
-    replays meet a fault at different times in the wait. The same case, rules, seed (of the
-    canaries' jitter) and phase give the same outcome.
+    replays meet a fault at different times in the wait. `learning`: the limits within which the
+    judge learns of the engine, from nothing, as the trace goes on; None: it does not. The same
+    case, rules, seed (of the canaries' jitter), phase and limits give the same outcome.
     """
     if isinstance(case, Trace):
         case = case_of(case)
@@ -77,7 +80,7 @@ def replay(
     else:
         change = rules if rules is not None else _same
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(_Playing(case, change, seed=seed, phase=phase).play())
+        return runner.run(_Playing(case, change, seed=seed, phase=phase, learning=learning).play())
 
 
 def recorded(case: Case) -> Outcome:
@@ -156,11 +159,14 @@ def _fixed(rules: Rules, _recorded: Rules) -> Rules:
 class _Playing:
     """One replay, on a loop of its own whose time is the trace's."""
 
-    def __init__(self, case: Case, change: Change, *, seed: int, phase: float) -> None:
+    def __init__(
+        self, case: Case, change: Change, *, seed: int, phase: float, learning: Limits | None
+    ) -> None:
         self._case = case
         self._change = change
         self._seed = seed
         self._phase = phase
+        self._learning = learning
         self._put_off: set[RecordedEngine] = set()
         self._began = 0.0
         self._witnessing = Witnessing()
@@ -240,13 +246,16 @@ class _Playing:
             rules=self._change(history.ruled[0].rules),
             registered=history.registered,
             ask=lambda: self._ask(engine),
+            limits=self._learning,
         )
         self._targets[engine] = target
         self._saw(target)
         manager.add(target)
 
     def _rule(self, engine: RecordedEngine, rules: Rules) -> None:
-        self._targets[engine].rules = self._change(rules)
+        target = self._targets[engine]
+        target.configured = target.rules = self._change(rules)
+        target.taught(target.learned)
 
     def _tell(
         self, manager: HealthCheckManager, engine: RecordedEngine, evidence: Evidence

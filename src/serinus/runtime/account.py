@@ -7,6 +7,7 @@ account. It costs two calls an item.
 from __future__ import annotations
 
 from serinus.core.evidence import Progress, RequestFault
+from serinus.runtime.prompts import Prompt
 from serinus.runtime.traffic import SAMPLE, Traffic
 
 __all__ = ["Account"]
@@ -44,7 +45,7 @@ class Account:
         """Whether the next item is owed."""
         self.closed = False
         traffic.started = self._mine = traffic.started + 1
-        traffic.expecting[self._mine] = began
+        traffic.expecting[self._mine] = Prompt(began)
         traffic.in_flight = self._load = traffic.in_flight + 1
         traffic.waits(began)
 
@@ -67,11 +68,11 @@ class Account:
                 traffic.widest = silent
             traffic.flow_at = now
         else:
-            traffic.first_at = self._first = now
-            traffic.expecting.pop(self._mine, None)
+            self._first = now
+            traffic.begun(self._mine, now)
         if traffic.alert:
             traffic.told_at = now
-            traffic.witness(Progress(now, flow=good > 1))
+            traffic.witness(Progress(now, flow=good > 1, began_at=traffic.first_at))
 
     def owes(self) -> None:
         """Note that the next item is owed, after `brought` or `rests`; twice is once."""
@@ -126,7 +127,7 @@ class Account:
 
     def _measure(self) -> None:
         traffic, good = self._traffic, self.good
-        if traffic.measured is None or self._last <= self._began:
+        if traffic.measured is None or not self._last > self._began > traffic.unsettled_at:
             return
         gap = None
         if good > 1:

@@ -166,6 +166,7 @@ class HealthCheckManager:
             logger.exception("%s: its change of verdict could not be passed on", target.name)
 
     def _look(self, target: HealthCheckTarget, now: float) -> tuple[Evidence, ...]:
+        target.looked_at = now
         try:
             return tuple(target.look(now))
         except Exception:
@@ -198,12 +199,31 @@ class HealthCheckManager:
         """Take a look at what traffic shows, then ask if that is still what is due."""
         if target in self._targets:
             now = self._clock()
+            if self._goes_on(target, now):
+                return
             seen = self._look(target, now)
             if not seen and target.standing.busy:
                 seen = (Tick(now),)
             self._fold(target, seen)
             if not self._ask_if_due(target, now):
                 self._schedule(target)
+
+    def _goes_on(self, target: HealthCheckTarget, now: float) -> bool:
+        """Whether a glance shows that work goes on, of which nothing is in doubt; then that is all.
+
+        Doubts are learned to be short, and a busy endpoint should not be judged anew every second.
+        """
+        standing, rules = target.standing, target.rules
+        if target.glance is None or not (rules.doubt and standing.busy and standing.verdict.ready):
+            return False
+        again = target.looked_at + rules.wait
+        if standing.suspected or standing.unanswered or now >= again - SLACK:
+            return False
+        flow_at = target.glance(now)
+        if flow_at is None or flow_at <= standing.flow_at or flow_at + rules.doubt <= now + SLACK:
+            return False
+        self._agenda.plan(target, min(flow_at + rules.doubt, again))
+        return True
 
     def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
         due = next_due(target.standing, target.rules, now=now, early=1.0)

@@ -385,7 +385,7 @@ def _traffic(text: Exposition, accounts: list[_Account]) -> None:
         [
             (_with(address, fault=str(fault)), traffic.errors.get(fault, 0))
             for address, traffic in named
-            for fault in RequestFault
+            for fault in _REFERENCE_ERRORS
         ],
     )
     text.counter(

@@ -6,18 +6,20 @@ They go through a handler, or through somebody else who keeps the account.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from sys import intern
 from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import CanaryPassed, Evidence, Progress, RequestFailed
+from serinus.core.evidence import CanaryPassed, Evidence, Load, Progress, RequestFailed
 from serinus.core.transcript import Transcript
 from serinus.errors import LifecycleError
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.canary import ask_handler, examine_handler
 from serinus.runtime.context import Context
+from serinus.runtime.prompts import size_of
 from serinus.runtime.target import Answer
 from serinus.runtime.traffic import Traffic, accounted
 
@@ -86,7 +88,8 @@ class Served:
             payload=payload is not None or question is not None,
             ask=self._ask,
             look=self._look,
-            alerted=self._alerted,
+            glance=lambda _now: self.traffic.went_on_at,
+            alerted=partial(self._alerted, address),
             degraded_policy=degraded_policy,
         )
 
@@ -98,7 +101,7 @@ class Served:
 
     def stream(self, request: Any, context: Context) -> AsyncGenerator[Any, None]:
         """Send a user's request through the handler, and keep the account of it."""
-        return accounted(self.traffic, self._answer(request, context))
+        return accounted(self.traffic, self._answer(request, context), size_of(request))
 
     def _answer(self, request: Any, context: Context) -> AsyncIterator[Any]:
         if self._handler is None:
@@ -158,14 +161,19 @@ class Served:
         seen = (load, self.traffic.progress())
         return tuple(evidence for evidence in seen if evidence is not None)
 
-    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
-        self.traffic.alert = alert
+    def _alerted(self, address: EndpointAddress, alert: bool) -> None:  # noqa: FBT001 - a callback
+        traffic, now = self.traffic, self._board.clock()
+        standing = self._board.endpoints[address].target.standing
+        if alert or traffic.alert or standing.blind_since is not None:
+            traffic.unsettled_at = now
+        traffic.unsettled_at = max(traffic.unsettled_at, standing.lease_until)
+        traffic.alert = alert
 
-    def _witness(self, evidence: Progress | RequestFailed) -> None:
+    def _witness(self, evidence: Progress | Load | RequestFailed) -> None:
         watched = self.watched
         if self._board.endpoints.get(watched.address) is not watched:
             return  # withdrawn, or served anew by another handler
-        if isinstance(evidence, Progress):
+        if not isinstance(evidence, RequestFailed):
             self._board.tell(watched.target, evidence)
         elif not watched.target.standing.suspect:  # one is enough until it has been asked about
             # after a look, or it would be judged by how long ago the last one was

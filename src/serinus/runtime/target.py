@@ -78,6 +78,9 @@ class HealthCheckTarget:
     how silent the work is, by which the rest is judged), and never blocks. `excuse` says why a
     failed canary may be no fault of the endpoint's, and is empty if it is.
 
+    `glance`, where there is one, says cheaply when work in flight last went on, or None if there is
+    none: between two looks, and with nothing in doubt, that is all that is looked at.
+
     `rules` are what it is judged by: those `configured` and, within the `limits` that a user sets,
     what was `learned` of it. Without limits nothing is learned.
     """
@@ -91,9 +94,11 @@ class HealthCheckTarget:
         "examiner",
         "excuse",
         "gauge",
+        "glance",
         "learned",
         "limits",
         "look",
+        "looked_at",
         "name",
         "registered",
         "rules",
@@ -109,6 +114,7 @@ class HealthCheckTarget:
         registered: Registered,
         ask: Callable[[], Awaitable[Answer]],
         look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
+        glance: Callable[[float], float | None] | None = None,
         alerted: Callable[[bool], None] = lambda _alert: None,
         excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
         limits: Limits | None = None,
@@ -123,6 +129,9 @@ class HealthCheckTarget:
         self.standing = Standing.of(registered)
         self.ask = ask
         self.look = look
+        self.glance = glance
+        self.looked_at = float("-inf")
+        """When the manager last took a look."""
         self.alerted = alerted
         self.excuse = excuse
         self.gauge: Gauges | None = None

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
 from serinus.errors import excerpt
 from serinus.runtime.answers import TELLING_KEYS, error_in, looks_bad, status_of
+from serinus.runtime.prompts import Prompt, Prompts
 
 __all__ = ["BUCKETS", "SAMPLE", "Measures", "Traffic", "accounted", "blame", "blame_item"]
 
@@ -61,9 +62,12 @@ class Traffic:
         "flow_at",
         "idle_since",
         "in_flight",
+        "known",
         "measured",
+        "prompts",
         "started",
         "told_at",
+        "unsettled_at",
         "waiting_since",
         "widest",
         "witness",
@@ -72,12 +76,16 @@ class Traffic:
     def __init__(
         self,
         clock: Callable[[], float],
-        witness: Callable[[Progress | RequestFailed], None],
+        witness: Callable[[Progress | Load | RequestFailed], None],
     ) -> None:
         self.clock = clock
         self.witness = witness
         self.alert = True
+        self.known = False
+        """Whether it is known that there is work: that it begins is told at once."""
         self.measured: Measures | None = None
+        self.unsettled_at = _NOT_YET
+        """Until when something was not as usual: requests from then teach nothing."""
         self.in_flight = 0
         self.awaiting = 0
         self.waiting_since = self.idle_since = clock()
@@ -86,8 +94,9 @@ class Traffic:
         self.told_at = _NOT_YET
         self.widest = 0.0
         """The longest silence since `progress` was told last, in seconds."""
-        self.expecting: dict[int, float] = {}
-        """When each stream began that has brought nothing yet, the oldest first."""
+        self.expecting: dict[int, Prompt] = {}
+        """Each stream that has brought nothing yet, the oldest first."""
+        self.prompts = Prompts()
         self.chunks = 0
         self.started = 0
         self.finished = 0
@@ -101,6 +110,11 @@ class Traffic:
         """When the newest proof came: a good chunk, or the good end of a stream."""
         return max(self.first_at, self.flow_at)
 
+    @property
+    def went_on_at(self) -> float | None:
+        """When work in flight last went on, or its silence began; None if there is none."""
+        return max(self.flow_at, self.waiting_since) if self.awaiting else None
+
     def progress(self) -> Progress | None:
         """Return the newest good chunk as evidence, once."""
         seen_at = self.seen_at
@@ -108,7 +122,7 @@ class Traffic:
             return None
         self.told_at = seen_at
         gap, self.widest = self.widest, 0.0
-        return Progress(seen_at, flow=False, gap=gap)
+        return Progress(seen_at, flow=False, gap=gap, began_at=self.first_at)
 
     def load(self, now: float, *, before: int | None = None) -> Load | None:
         """Return the work in flight: streams whose handler owes the next chunk.
@@ -116,17 +130,30 @@ class Traffic:
         Its `flow_at` is as long ago as the silence has lasted. None if there was none `before`
         and there is none now.
         """
+        self.known = bool(self.awaiting)
         if before == 0 and not self.awaiting:
             return None
         silent_from = max(self.flow_at, self.waiting_since)
-        return Load(now, self.awaiting, silent_from, newcomers=self._newcomers(silent_from))
+        newcomers = self._newcomers(now, silent_from)
+        return Load(now, self.awaiting, silent_from, newcomers=newcomers)
 
-    def _newcomers(self, silent_from: float) -> bool:
+    def _newcomers(self, now: float, silent_from: float) -> bool:
         """Whether there may be a prompt being read, for which all others wait since then."""
-        oldest = next(iter(self.expecting.values()), None)
+        expecting = self.expecting.values()
+        oldest = next(iter(expecting), None)
         if oldest is None:
             return False
-        return len(self.expecting) >= self.in_flight or oldest <= silent_from + _AT_ONCE
+        if len(expecting) < self.in_flight and oldest.began > silent_from + _AT_ONCE:
+            return False
+        reading = now - max(oldest.began, self.seen_at)
+        return reading <= self.prompts.longest(prompt.size for prompt in expecting)
+
+    def begun(self, stream: int, now: float) -> None:
+        """Note the first item of a stream, which says how long its prompt was read."""
+        prompt = self.expecting.pop(stream, None)
+        if prompt is not None and prompt.size is not None and prompt.began > self.unsettled_at:
+            self.prompts.read(prompt.size, now - max(prompt.began, self.seen_at))
+        self.first_at = now
 
     def waits(self, now: float) -> None:
         """Count one more stream whose handler owes a chunk."""
@@ -134,6 +161,8 @@ class Traffic:
             silent_from = max(self.waiting_since, self.flow_at)
             self.waiting_since = silent_from + (now - self.idle_since)
         self.awaiting += 1
+        if not self.known and (load := self.load(now)) is not None:
+            self.witness(load)
 
     def failed(self, fault: RequestFault, detail: str) -> None:
         """Count a failed request, and tell of it."""
@@ -142,12 +171,16 @@ class Traffic:
             self.waiting_since = self.clock()  # a refusal proves nothing, and is no silence
         self.witness(RequestFailed(self.clock(), fault, detail))
 
+    def brought_nothing(self) -> None:
+        """Tell of a request that ended well and without any output, and was no error either."""
+        self.witness(RequestFailed(self.clock(), RequestFault.EMPTY, "it brought no output"))
+
     def went_well(self, now: float) -> None:
         """Note that a request with output came to its end, which is flow too."""
         self.flow_at = now
         if self.alert:
             self.told_at = now
-            self.witness(Progress(now))
+            self.witness(Progress(now, began_at=self.first_at))
 
     def ended(self, seconds: float) -> None:
         """Count the duration of a request, good or bad."""
@@ -157,16 +190,21 @@ class Traffic:
         self.duration_sum += seconds
 
 
-async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    """Pass a handler's stream on, unchanged, and keep the account of it."""
+async def accounted(
+    traffic: Traffic, stream: AsyncIterator[Any], size: int | None = None
+) -> AsyncGenerator[Any, None]:
+    """Pass a handler's stream on, unchanged, and keep the account of it.
+
+    `size`: how long its prompt is, in tokens and roughly; None if nobody knows.
+    """
     clock = traffic.clock
     plain = TELLING_KEYS.isdisjoint
     began = clock()
     good = 0
-    waiting = True
+    waiting, told, empty = True, False, False
     failure: Exception | None = None
     traffic.started = mine = traffic.started + 1
-    traffic.expecting[mine] = began
+    traffic.expecting[mine] = Prompt(began, size)
     traffic.in_flight = load = traffic.in_flight + 1
     traffic.waits(began)
     now = first = last = began
@@ -188,13 +226,14 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                         traffic.widest = silent
                     traffic.flow_at = now
                 else:
-                    traffic.first_at = first = now
-                    traffic.expecting.pop(mine, None)
+                    first = now
+                    traffic.begun(mine, now)
                 good += 1
                 if traffic.alert:
                     traffic.told_at = now
-                    traffic.witness(Progress(now, flow=good > 1))
+                    traffic.witness(Progress(now, flow=good > 1, began_at=traffic.first_at))
             else:
+                told = True
                 traffic.failed(blame_item(item), error_in(item) or "")
             yield item
             waiting = True
@@ -210,6 +249,7 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
                     traffic.waiting_since = silent + clock() - traffic.idle_since
             traffic.awaiting = others + 1
         traffic.finished += 1
+        empty = not (good or told)
         if good:
             last = now
             traffic.went_well(clock())
@@ -230,8 +270,10 @@ async def accounted(traffic: Traffic, stream: AsyncIterator[Any]) -> AsyncGenera
         if failure is not None:  # told when it is no longer in flight itself
             traffic.failed(blame(failure), f"{type(failure).__name__}: {excerpt(failure)}")
             failure = None  # it holds this frame, which holds it
+        elif empty:
+            traffic.brought_nothing()
         traffic.chunks += good
-        if last > began and traffic.measured is not None:
+        if last > began > traffic.unsettled_at and traffic.measured is not None:
             gap = (last - first) / (good - 1) - rested / rests if good > 1 else None
             traffic.measured.request(first - began, gap, load)
         traffic.ended(now - began)

@@ -248,7 +248,7 @@ class Declaration:
         "The longest deadline of a canary that is learned. 0: the one configured.",
     )
     adaptive_stall_floor: float = setting(
-        2.0,
+        1.0,
         MOMENT,
         Group.LEARNING,
         "The shortest silence of a busy endpoint after which a canary is sent on top of its work.",

@@ -25,6 +25,7 @@ from serinus.core.evidence import (
     Tick,
     Witness,
 )
+from serinus.core.pacing import on_top_at
 from serinus.core.verdict import Standing
 from serinus.core.witnesses import Words
 from serinus.engines import Engine
@@ -225,9 +226,9 @@ class Part:
         return ()
 
     def _in_doubt(self) -> bool:
-        """Whether users' work has stood still for so long that it is asked about, on top of it."""
-        doubted_at = self.standing.doubted_at(self.judged.rules)
-        return doubted_at is not None and doubted_at <= self._shared.clock() + SLACK
+        """Whether a question is due on top of users' work: it stands still, or is suspected."""
+        due = on_top_at(self.standing, self.judged.rules)
+        return due is not None and due <= self._shared.clock() + SLACK
 
     def _not_yet(self) -> Answer:
         """Say that nobody would have heard a canary."""

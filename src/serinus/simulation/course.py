@@ -47,12 +47,13 @@ class Course:
 
     def when(self, work: float) -> float:
         """Return when so much work is done: after a freeze, not before it; inf if never."""
-        number = bisect_right(self._work, work) - 1
-        while number < len(self._speeds) and not self._speeds[number]:
+        number, speeds = bisect_right(self._work, work) - 1, self._speeds
+        while not speeds[number]:
             number += 1
-        if number == len(self._speeds):
-            return inf
-        return self._starts[number] + max(work - self._work[number], 0.0) / self._speeds[number]
+            if number == len(speeds):
+                return inf
+        left = work - self._work[number]
+        return self._starts[number] + left / speeds[number] if left > 0 else self._starts[number]
 
     def after(self, at: float, work: float) -> float:
         """Return when so much more work will be done than was at a time."""

@@ -49,7 +49,18 @@ class Request:
     `first` and `last` are when its first and its last token come, `ends` when it is over.
     """
 
-    __slots__ = ("arrived", "canary", "ends", "fate", "first", "gap", "last", "start", "work")
+    __slots__ = (
+        "arrived",
+        "canary",
+        "ends",
+        "fate",
+        "first",
+        "gap",
+        "last",
+        "prompt",
+        "start",
+        "work",
+    )
 
     def __init__(self, arrived: float, *, canary: bool) -> None:
         self.arrived = arrived
@@ -59,6 +70,8 @@ class Request:
         self.last = inf
         self.ends = inf
         self.gap = 0.0
+        self.prompt = 1
+        """Its length in tokens."""
         self.work = 0.0
         """The work that the engine had done when the first token came."""
         self.fate = Fate.TOKENS
@@ -156,9 +169,10 @@ class SimulatedEngine:
         if self._next is None:
             return inf
         at = self.began + self._next.at
-        if not self._asleep:
-            return at
-        return max((w.end for w in self._asleep if w.start <= at < w.end), default=at)
+        for window in self._asleep:
+            if window.start <= at < window.end:
+                return window.end
+        return at
 
     def ask(self, now: float) -> Request:
         """Take in a canary: one token."""
@@ -182,6 +196,7 @@ class SimulatedEngine:
 
     def _users(self, arrival: Arrival, at: float) -> None:
         request = Request(at, canary=False)
+        request.prompt = arrival.prompt
         self._settle(request, arrival)
         self.arrived(request)
         heappush(self.active, request)

@@ -45,13 +45,11 @@ class Terms(NamedTuple):
     def ready_within(self) -> float:
         """Seconds within which an engine that serves again is ready.
 
-        The question in flight may have to fail first; then each proof takes a retry's wait and the
-        answer's time.
+        The question in flight may have to fail first; then each proof takes the wait of a long
+        outage and the answer's time.
         """
         rules = self.rules
-        return (
-            rules.deadline + self.grace + rules.success_threshold * (rules.retry + rules.deadline)
-        )
+        return rules.deadline + self.grace + rules.success_threshold * (rules.wait + rules.deadline)
 
     def slept(self, start: float, end: float) -> float:
         """Seconds of a time in which nobody could judge, and after which all budgets begin anew."""

@@ -19,6 +19,7 @@ from serinus.core.evidence import Evidence, Lease, Progress, RequestFault
 from serinus.core.verdict import Standing
 from serinus.runtime.board import Board
 from serinus.runtime.context import Context
+from serinus.runtime.prompts import Prompt
 from serinus.runtime.served import Served
 from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.runtime.traffic import Traffic
@@ -32,7 +33,7 @@ _PAYLOAD = {"token_ids": [1], "_HEALTH_CHECK": True}
 _EXAMS = {name: {"prompt": name, "_HEALTH_CHECK": True} for name in ("one", "two", "three")}
 _ANSWER = 24
 """Tokens of the answer to one of them, which take no longer than the first: a simplification."""
-_TOLD = frozenset({Fault.ERROR, Fault.ERROR_ITEM, Fault.CRASH})
+_TOLD = frozenset({Fault.ERROR, Fault.ERROR_ITEM, Fault.EMPTY, Fault.CRASH})
 """Faults that users' requests meet as an error, and tell of."""
 _FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
 _SOON = 0.005
@@ -57,6 +58,7 @@ class SimulatedEndpoint:
         self._in_flight = 0
         self._written: Standing | None = None
         self._token: asyncio.TimerHandle | None = None
+        self._beginning: asyncio.TimerHandle | None = None
         self._spoilt: set[Window] = set()
 
     def serve(self) -> None:
@@ -78,6 +80,7 @@ class SimulatedEndpoint:
         self._look, target.look = target.look, self._looked_at
         self._alert, target.alerted = target.alerted, self._alerted
         self._ask, target.ask = target.ask, self._asked
+        target.glance = self._glanced_at
         self.engine.arrived, self.engine.left = self._arrived, self._left
         for window in self.engine.windows:
             if window.fault in _TOLD:
@@ -182,14 +185,15 @@ class SimulatedEndpoint:
         traffic = self._traffic
         traffic.started += 1
         traffic.in_flight += 1
+        traffic.expecting[id(request)] = Prompt(request.arrived, request.prompt)
         traffic.waits(request.arrived)
-        traffic.expecting[id(request)] = request.arrived
 
     def _left(self, request: Request) -> None:
         traffic, engine, at = self._traffic, self.engine, request.ends
+        flowed = [(request, engine.flowed_at(request, at))]
         if traffic.awaiting == 1:
-            self._hole((request,), at)
-        self._chunks(request, at)
+            self._hole(flowed)
+        self._chunks(flowed, at)
         traffic.expecting.pop(id(request), None)
         traffic.awaiting -= 1
         if not traffic.awaiting:
@@ -198,23 +202,38 @@ class SimulatedEndpoint:
         if request.fate is Fate.TOKENS:
             traffic.finished += 1
             traffic.went_well(at)
+            self._measure(request)
         elif request.fate is Fate.GIVEN_UP:
             traffic.cancelled += 1
+        elif request.fate is Fate.EMPTY:
+            traffic.brought_nothing()
         elif request.fate in _FAILED:
             traffic.failed(RequestFault.SERVER, str(request.fate))
         traffic.chunks += engine.tokens_of(request, at)
         traffic.ended(at - request.arrived)
 
-    def _chunks(self, request: Request, at: float) -> None:
-        """Leave in the account what a request's chunks would have left."""
-        flowed, traffic = self.engine.flowed_at(request, at), self._traffic
-        if flowed > request.first:
-            traffic.flow_at = max(traffic.flow_at, flowed)
-        if request.first <= at:
-            traffic.first_at = max(traffic.first_at, request.first)
-            traffic.expecting.pop(id(request), None)
+    def _measure(self, request: Request) -> None:
+        traffic, tokens = self._traffic, self.engine.tokens_of(request, request.ends)
+        if traffic.measured is not None and request.arrived > traffic.unsettled_at:
+            gap = (request.last - request.first) / (tokens - 1) if tokens > 1 else None
+            first, load = request.first - request.arrived, traffic.in_flight + 1
+            traffic.measured.request(first, gap, load)
 
-    def _hole(self, requests: Iterable[Request], at: float) -> None:
+    def _chunks(self, flowed: Iterable[tuple[Request, float]], at: float) -> None:
+        """Leave in the account what requests' chunks would have left."""
+        traffic = self._traffic
+        for request, flowed_at in flowed:
+            first = request.first
+            if first > at:
+                continue
+            if flowed_at > first and flowed_at > traffic.flow_at:
+                traffic.flow_at = flowed_at
+            traffic.first_at = max(traffic.first_at, first)
+            waited = traffic.expecting.pop(id(request), None) is not None
+            if waited and request.arrived > traffic.unsettled_at:
+                traffic.prompts.read(request.prompt, first - request.start)
+
+    def _hole(self, flowed: Iterable[tuple[Request, float]]) -> None:
         """Leave in the account how long nothing had gone on when something did again.
 
         Only the first hole since the last look is found: the learned silences are rather too short.
@@ -222,24 +241,51 @@ class SimulatedEndpoint:
         traffic = self._traffic
         silent = max(traffic.flow_at, traffic.waiting_since)
         ends = [
-            max(request.first + request.gap, silent + request.gap)
-            for request in requests
-            if not request.canary
-            and self.engine.flowed_at(request, at) > max(silent, request.first)
+            max(request.first, silent) + request.gap
+            for request, flowed_at in flowed
+            if flowed_at > silent and flowed_at > request.first
         ]
         if ends:
             traffic.widest = max(traffic.widest, min(ends) - silent)
 
     def _sync(self, now: float) -> None:
-        self.engine.advance(now)
-        self._hole(self.engine.active, now)
-        for request in self.engine.active:
-            if not request.canary:
-                self._chunks(request, now)
+        engine = self.engine
+        engine.advance(now)
+        flowed = [(one, engine.flowed_at(one, now)) for one in engine.active if not one.canary]
+        if flowed:
+            self._hole(flowed)
+            self._chunks(flowed, now)
 
     def _looked_at(self, now: float) -> tuple[Evidence, ...]:
+        self._traffic.known = True  # or what came since the last look would be told, and late
         self._sync(now)
-        return tuple(self._look(now))
+        seen = tuple(self._look(now))
+        if not self._traffic.known and self._beginning is None:
+            self._await_users()
+        return seen
+
+    def _glanced_at(self, now: float) -> float | None:
+        """Find a request that goes on; not necessarily the newest token of all."""
+        engine = self.engine
+        engine.advance(now)
+        for request in engine.active:
+            if not request.canary and request.first + request.gap <= now:
+                flowed = engine.flowed_at(request, now)
+                if flowed > now - 2 * request.gap:
+                    return flowed
+        return None
+
+    def _await_users(self) -> None:
+        at = self.engine.next_arrival()
+        if at < inf:
+            self._beginning = self._loop.call_at(at + 1e-6, self._begins)
+
+    def _begins(self) -> None:
+        """Let the next user's request come, which tells of itself if it is the only one."""
+        self._beginning = None
+        self._sync(self._loop.time())
+        if not self._traffic.known:
+            self._await_users()
 
     def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
         self._alert(alert)
@@ -264,7 +310,8 @@ class SimulatedEndpoint:
         self._sync(now)
         if traffic.alert and traffic.seen_at > max(before, traffic.told_at):
             traffic.told_at = traffic.seen_at
-            traffic.witness(Progress(traffic.seen_at, flow=traffic.flow_at > flowed))
+            flow = traffic.flow_at > flowed
+            traffic.witness(Progress(traffic.seen_at, flow=flow, began_at=traffic.first_at))
         if traffic.alert and self._token is None:
             self._arm()
 

@@ -19,6 +19,8 @@ QUIET_BEFORE = 120.0
 """Seconds before the first fault: an engine that is started and proven."""
 LONGEST_SILENCE = 25.0
 """Seconds without a token that a healthy engine may need: a prompt that is long to read."""
+USUAL_PROMPT = 1000
+"""Tokens."""
 
 
 class Pace(NamedTuple):
@@ -45,13 +47,16 @@ class Regime(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """One user's request: when, how many tokens, and the seconds of work to read its prompt."""
+    """One user's request: when, how many tokens, and the seconds of work to read its prompt.
+
+    `patience`: seconds after which this user gives up. `prompt`: tokens, a thousand as usual.
+    """
 
     at: float
     tokens: int
     prefill: float
     patience: float
-    """Seconds after which this user gives up."""
+    prompt: int = USUAL_PROMPT
 
 
 class _Kind(NamedTuple):
@@ -134,8 +139,9 @@ class Schedule:
             at = regime.start + random.expovariate(regime.rate)
             while at < end:
                 tokens = 1 + int(random.expovariate(1 / regime.tokens))
-                prefill = self.pace.prefill * random.uniform(0.5, 1.5)
-                yield Arrival(at, tokens, prefill, random.uniform(*_PATIENCE))
+                length = random.uniform(0.5, 1.5)
+                prefill, prompt = self.pace.prefill * length, int(USUAL_PROMPT * length)
+                yield Arrival(at, tokens, prefill, random.uniform(*_PATIENCE), prompt)
                 at += random.expovariate(regime.rate)
 
     def _crowds(self) -> Iterator[Arrival]:
@@ -148,7 +154,9 @@ class Schedule:
                     at = window.start + number * 1e-3
                     yield Arrival(at, tokens, self.pace.prefill, 1e6)
             elif window.fault is Fault.LONG_PREFILL:
-                yield Arrival(window.start, 20, self.pace.prefill, 1e6)
+                times = (window.end - window.start) / self.pace.prefill
+                prompt = int(USUAL_PROMPT * times)
+                yield Arrival(window.start, 20, self.pace.prefill, 1e6, prompt)
 
 
 def generate(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 
+from serinus.simulation.engine import SimulatedEngine
 from serinus.simulation.faults import STOPS, Fault, Window
 from serinus.simulation.record import Record
 from serinus.simulation.schedule import Schedule
 
-__all__ = ["AFTERWARDS", "Score", "percentile", "scored"]
+__all__ = [
+    "AFTERWARDS",
+    "Score",
+    "in_flight_at_faults",
+    "percentile",
+    "scored",
+    "weighted_median",
+]
 
 AFTERWARDS = 15.0
 """Seconds after the end of a fault in which an accusation is late, and not false."""
@@ -27,6 +36,8 @@ class Score:
     judge: str
     hours: float = 0.0
     delays: dict[Fault, list[float]] = field(default_factory=dict)
+    struck: list[tuple[int, float]] = field(default_factory=list)
+    """Of each fault that stops tokens: how many users' requests were in flight, and the delay."""
     false_alarms: int = 0
     during: dict[Fault | None, int] = field(default_factory=dict)
     """False alarms by what went on: a harmless event, or nothing at all."""
@@ -40,9 +51,13 @@ class Score:
         self.hours += schedule.seconds / 3600
         self.canaries += record.canaries
         spells = list(Record.spells(record.ready, schedule.seconds))
+        in_flight = in_flight_at_faults(schedule)
         for window in schedule.windows:
             if window.fault in _NEITHER:
-                self._detection(window, spells, list(Record.spells(record.whole, inf)))
+                whole = list(Record.spells(record.whole, inf))
+                delay = self._detection(window, spells, whole)
+                if window.fault in STOPS:
+                    self.struck.append((in_flight[window], delay))
         proven = next((turn.at for turn in record.ready if turn.good), inf)
         for start, _, _ in spells:
             if start > proven and not _excused(schedule.windows, start):
@@ -59,7 +74,7 @@ class Score:
         window: Window,
         spells: Sequence[tuple[float, float, str]],
         degraded: Sequence[tuple[float, float, str]],
-    ) -> None:
+    ) -> float:
         within = [
             start
             for start, end, _ in spells
@@ -71,6 +86,7 @@ class Score:
         self.delays.setdefault(window.fault, []).append(delay)
         if window.fault in STOPS:
             self.flaps += max(len(within) - 1, 0)
+        return delay
 
     @property
     def stopped(self) -> list[float]:
@@ -84,6 +100,32 @@ def scored(judge: str, judged: Iterable[tuple[Schedule, Record]]) -> Score:
     for schedule, record in judged:
         score.add(schedule, record)
     return score
+
+
+def weighted_median(weighted: Iterable[tuple[float, float]]) -> float:
+    """Return the smallest value that half of all weight is not above; nan of none.
+
+    >>> weighted_median([(1, 10.0), (3, 2.0), (1, 1.0)])
+    2.0
+    """
+    ordered = sorted(weighted, key=lambda one: one[1])
+    half = sum(weight for weight, _ in ordered) / 2
+    for weight, value in ordered:
+        half -= weight
+        if half <= 0 < weight:
+            return value
+    return float("nan")
+
+
+@lru_cache(maxsize=1024)
+def in_flight_at_faults(schedule: Schedule) -> dict[Window, int]:
+    """Count the users' requests that are in flight as each fault begins."""
+    engine = SimulatedEngine(schedule, began=0.0)
+    counts: dict[Window, int] = {}
+    for window in schedule.windows:
+        engine.advance(window.start - _ROUNDING)
+        counts[window] = len(engine.active)
+    return counts
 
 
 def percentile(values: Sequence[float], share: float) -> float:
