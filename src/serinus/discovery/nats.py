@@ -212,9 +212,8 @@ class _Line:
         except (nats.errors.Error, OSError) as error:
             raise self._failed(error) from error
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def hang_up(self) -> None:
         """Close the connection."""
@@ -311,8 +310,12 @@ class _Session:
         entries: dict[str, bytes] = {}
         start = api.ConsumerConfig(deliver_policy=api.DeliverPolicy.ALL)
         async with self._messages(prefix, start) as messages:
-            mark = 0
-            while messages.left or mark < await self._end_of(prefix):
+            mark, end = 0, None
+            while True:
+                if not messages.left:
+                    end = await self._end_of(prefix) if end is None else end
+                    if mark >= end:
+                        break
                 message = await messages.next(patient=False)
                 mark = message.metadata.sequence.stream
                 key = _key(message.subject)
