@@ -11,7 +11,7 @@ export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
 export KUBERNETES_DIR ?= $(HOME)/.cache/serinus/kubernetes
 export PYTHON
 
-.PHONY: help run test mutants test-servers test-dynamo test-kubernetes test-documents test-vllm test-engines check simulate docs verdicts bench wheel clean
+.PHONY: help run test mutants test-servers test-dynamo test-kubernetes test-documents test-vllm test-engines check simulate simulate-busy docs verdicts bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -75,6 +75,10 @@ check: .venv/complete ## Format, lint, types, layers, and generated documents up
 SEEDS ?= 200
 simulate: .venv/complete ## Run the judge through SEEDS worlds of seeded faults, and check its promises
 	$(BIN)/serinus simulate --seeds $(SEEDS)
+
+BUSY_SEEDS ?= 313
+simulate-busy: .venv/complete ## Look for false alarms in BUSY_SEEDS worlds of 32 busy engines for an hour each: 313 are 10,016 hours
+	$(BIN)/serinus simulate --seeds $(BUSY_SEEDS) --engines 32 --busy --faults harmless --judge serinus
 
 docs: .venv/complete ## Write the generated documents anew
 	$(BIN)/serinus config docs >docs/settings.md.new

@@ -82,7 +82,7 @@ def test_a_judge_whose_dead_are_not_asked_while_busy_is_caught(
     monkeypatch.setattr("serinus.core.pacing._next_ask", _without_the_rule_for_the_dead)
     name, drawn = "the_recovered_are_ready", (Fault.CRASH,)
     assert any(
-        problems_in(name, Plan(seed, seconds=1800, engines=8, faults=drawn, busy=True))
+        problems_in(name, Plan(seed, seconds=1800, engines=2, faults=drawn, busy=True))
         for seed in range(8)
     )
 
