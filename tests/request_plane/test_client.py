@@ -300,6 +300,23 @@ async def test_past_its_deadline_a_request_ends_wherever_it_is(fleet: Fleet) -> 
     assert seconds == pytest.approx(5, abs=0.1)
 
 
+async def test_while_the_only_one_restarts_it_is_waited_for(fleet: Fleet) -> None:
+    """Refused by the one that goes, the request is for the one that comes, also by the same id."""
+    for number in (2, 3):
+        fleet.say(number, HealthStatus.NOTREADY)
+    client = await fleet.client(patience=5)
+    await asyncio.sleep(0.25)
+    fleet.workers[1].fault = Fault.UNAVAILABLE
+    asking = asyncio.create_task(client.generate({}))
+    await asyncio.sleep(1)
+    fleet.withdraw(1)
+    await asyncio.sleep(1)
+    fleet.workers[1].fault = None
+    reborn = Instance(ADDRESS, 1, {"fake": "1"}, HealthStatus.READY, owner="another start")
+    fleet.worker.announce(key_of(reborn), encode(reborn))
+    assert await read(await asking) == [(1, 0), (1, 1)]
+
+
 # --- ejection --------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from random import Random
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 from uuid import uuid4
 
 from serinus.core.address import EndpointAddress
@@ -30,6 +30,12 @@ from serinus.request_plane.routing import Policy, choose
 __all__ = ["Answer", "Caller", "Client"]
 
 logger = logging.getLogger("serinus")
+
+
+_GOING = (Fault.UNAVAILABLE, Fault.TRANSPORT)
+"""Faults of an instance that drains, or died: another one may be on its way."""
+_Tried: TypeAlias = "dict[tuple[int, str], RequestError]"
+"""What came of the instances that were tried, by their ids and owners: a restart is another."""
 
 
 class Caller(Protocol):
@@ -210,7 +216,7 @@ class Client:
         if deadline is not None and not deadline > 0:
             raise SettingsError(f"deadline {deadline!r}; accepted: seconds greater than 0")
         until = None if deadline is None else self._clock() + deadline
-        tried: dict[int, RequestError] = {}
+        tried: _Tried = {}
         name = request_id or str(uuid4())
         while True:
             instance = await self._next(policy, only, tried, until)
@@ -223,7 +229,7 @@ class Client:
             try:
                 await answer.begin(request, name)
             except RequestError as error:
-                tried[instance.instance_id] = error
+                tried[instance.instance_id, instance.owner] = error
                 late = until is not None and self._clock() >= until
                 if only is not None or late or len(tried) >= self._tries or not _elsewhere(error):
                     raise
@@ -234,30 +240,35 @@ class Client:
         self,
         policy: Policy,
         only: int | None,
-        tried: Mapping[int, RequestError],
+        tried: _Tried,
         until: float | None,
     ) -> Instance:
-        """Return the instance that is next; wait for one if there is none yet."""
+        """Return the instance that is next; wait for one if there is none yet.
+
+        Where those that are gone or going are all that there was, too: others may take their place.
+        """
+        last = list(tried.values())[-1] if tried else None
         patience = self._clock() + self._patience
         if until is not None:
             patience = min(patience, until)
         while True:
             if (instance := self._choose(policy, only, tried)) is not None:
                 return instance
-            if tried:  # what failed tells more than that there is nobody else
-                raise list(tried.values())[-1]
+            if last is not None and last.fault not in _GOING:
+                raise last
             self._news.clear()
             try:
                 async with asyncio.timeout(max(patience - self._clock(), 0)):
                     await self._news.wait()
             except TimeoutError:
+                if last is not None:  # it tells more than that there is nobody else
+                    raise last from None
                 raise RequestError(self._nobody(only), fault=Fault.UNAVAILABLE) from None
 
-    def _choose(
-        self, policy: Policy, only: int | None, tried: Mapping[int, RequestError]
-    ) -> Instance | None:
+    def _choose(self, policy: Policy, only: int | None, tried: _Tried) -> Instance | None:
         usable = self._usable if only is not None else self._split().usable
-        ids = [one for one in usable if one not in tried and only in (None, one)]
+        new = (one for one in usable if (one, self._usable[one].owner) not in tried)
+        ids = [one for one in new if only in (None, one)]
         chosen = choose(
             policy, ids, last=self._last, draw=self._random.random(), loads=self.in_flight
         )

@@ -28,7 +28,7 @@ _CONNECT = 5.0
 _SLOWEST = 60.0
 """Seconds in which a reader must take something; it is given up then."""
 _AFTER = 1.0
-"""Seconds that the reader of an answer has to close, before we do."""
+"""Seconds that the reader of an answer has to close, before we do; and that readers have to end."""
 
 
 class TcpIngress:
@@ -42,7 +42,8 @@ class TcpIngress:
         self._limit = limit
         self._server: asyncio.Server | None = None
         self._answers: set[asyncio.Task[None]] = set()
-        self._callers: set[asyncio.StreamWriter] = set()
+        self._callers: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        """The connections over which requests come, and the tasks that read them."""
 
     @property
     def port(self) -> int:
@@ -58,8 +59,11 @@ class TcpIngress:
         """Take no more requests, and cancel what is still in flight."""
         if self._server is not None:
             self._server.close()
+            readers = [task for task in self._callers.values() if task is not None]
             for caller in self._callers:
-                caller.close()
+                caller.transport.abort()
+            if readers:  # which end by themselves now
+                await asyncio.wait(readers, timeout=_AFTER)
             await self._server.wait_closed()
         for task in self._answers:
             task.cancel()
@@ -68,7 +72,7 @@ class TcpIngress:
     # --- requests ----------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._callers.add(writer)
+        self._callers[writer] = asyncio.current_task()
         try:
             while True:
                 request = await self._next(reader)
@@ -83,7 +87,7 @@ class TcpIngress:
                 writer.write(wire.ack(wire.UNAVAILABLE + why.encode()))
                 await writer.drain()
         finally:
-            self._callers.discard(writer)
+            self._callers.pop(writer, None)
             writer.close()
 
     async def _next(self, reader: asyncio.StreamReader) -> wire.Request:
