@@ -302,9 +302,9 @@ async def test_past_its_deadline_a_request_ends_wherever_it_is(fleet: Fleet) -> 
 
 async def test_while_the_only_one_restarts_it_is_waited_for(fleet: Fleet) -> None:
     """Refused by the one that goes, the request is for the one that comes, also by the same id."""
+    client = await fleet.client(patience=5)
     for number in (2, 3):
         fleet.say(number, HealthStatus.NOTREADY)
-    client = await fleet.client(patience=5)
     await asyncio.sleep(0.25)
     fleet.workers[1].fault = Fault.UNAVAILABLE
     asking = asyncio.create_task(client.generate({}))
