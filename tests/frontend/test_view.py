@@ -214,3 +214,32 @@ async def test_what_a_frontend_requires_it_names_while_it_is_missing() -> None:
         assert told["endpoints"] == []
         async with worker(store, instance(1, model="tiny", worker_type="aggregated")):
             assert frontend.health()["status"] == "healthy"
+
+
+async def test_a_large_listing_lets_others_have_their_turn() -> None:
+    """While 5,000 instances are taken in, others run; ready comes when all are there."""
+    store = Memory()
+    async with worker(store, *map(instance, range(5000))), seen(store) as frontend:
+        sizes = set()
+        for _ in range(1000):
+            sizes.add(len(frontend.view.listing))
+            if frontend.view.knowledge.complete:
+                break
+            await asyncio.sleep(0)
+        assert len(frontend.view.listing) == 5000
+        assert len(sizes) >= 10
+
+
+async def test_what_changes_while_a_large_listing_is_taken_in_comes_after_it() -> None:
+    """In the order in which it was told, so that the last word stands."""
+    store = Memory()
+    async with worker(store, *map(instance, range(2000))) as other, seen(store) as frontend:
+        for _ in range(1000):
+            if frontend.view._backlog:
+                break
+            await asyncio.sleep(0)
+        announce(other, instance(1999, NOTREADY, reason="stalled"))
+        other.withdraw(key_of(instance(1998)))
+        await asyncio.sleep(1)
+        assert list(frontend.view.amiss) == [instance(1999).name]
+        assert len(frontend.view.listing) == 1999

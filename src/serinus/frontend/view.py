@@ -5,10 +5,11 @@ It decodes, counts what cannot be read, and tells followers which parts changed.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -48,6 +49,8 @@ _PUBLIC = (
 )
 """The fields of a record that anybody may see: those that the reference shows."""
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_SLICE = 500
+"""Changes that are taken in at once: some 20 ms."""
 _NAMED = 100
 """Foreign records that are remembered by name; more are counted."""
 
@@ -110,6 +113,10 @@ class View:
         """Findings whose prober went, and until when they are believed."""
         self._told: list[Callable[[frozenset[str]], None]] = []
         self._ends: list[Callable[[], None]] = []
+        self._complete = False
+        """Whether everything was listed and taken in once."""
+        self._backlog: deque[tuple[Callable[[list[Change]], None], list[Change]]] = deque()
+        self._catching_up: asyncio.Task[None] | None = None
         self._listed: Mirror | None = None
         self._withdrawn: Mirror | None = None
         self._based_on: list[Mirror] = []
@@ -134,6 +141,9 @@ class View:
         for end in self._ends:
             end()
         self._ends.clear()
+        self._backlog.clear()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
 
     def tell(self, follower: Callable[[frozenset[str]], None]) -> None:
         """Have a follower told which instances changed; none: something else did."""
@@ -141,9 +151,35 @@ class View:
 
     def _follow(self, prefix: str, take: Callable[[list[Change]], None]) -> Mirror:
         mirror = self.discovery.mirror(prefix)
-        take([Change(key, value) for key, value in mirror.entries.items()])
-        self._ends.append(mirror.follow(take))
+
+        def follow(changes: list[Change]) -> None:
+            self._take_in_turn(take, changes)
+
+        follow([Change(key, value) for key, value in mirror.entries.items()])
+        self._ends.append(mirror.follow(follow))
         return mirror
+
+    def _take_in_turn(self, take: Callable[[list[Change]], None], changes: list[Change]) -> None:
+        """Take changes now; or, of very many, some at a time, so that others have their turn."""
+        if not self._backlog and len(changes) <= _SLICE:
+            take(changes)
+            return
+        for first in range(0, max(len(changes), 1), _SLICE):
+            self._backlog.append((take, changes[first : first + _SLICE]))
+        if self._catching_up is None:
+            self._catching_up = asyncio.create_task(self._catch_up(), name="frontend catches up")
+            self._catching_up.add_done_callback(_report)
+
+    async def _catch_up(self) -> None:
+        try:
+            while self._backlog:
+                take, changes = self._backlog[0]
+                take(changes)
+                self._backlog.popleft()
+                await asyncio.sleep(0)
+        finally:
+            self._catching_up = None
+        self._tell(frozenset())
 
     # --- what is so --------------------------------------------------------------------------
 
@@ -151,7 +187,9 @@ class View:
     def knowledge(self) -> Knowledge:
         """What this view rests on."""
         self._reached = self._reached or self.discovery.connected
-        complete = bool(self._based_on) and all(mirror.complete for mirror in self._based_on)
+        listed = bool(self._based_on) and all(mirror.complete for mirror in self._based_on)
+        self._complete = self._complete or (listed and not self._backlog)
+        complete = self._complete
         ages = [age for mirror in self._based_on if (age := mirror.age) is not None]
         return Knowledge(self._reached, complete, max(ages, default=None), self.draining)
 
@@ -385,6 +423,11 @@ def _fragment(instance: Instance, record: Mapping[str, Any]) -> bytes:
     if instance.status is not None:
         shown["status"] = str(instance.status)
     return _ENCODE(shown).encode()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s failed", task.get_name(), exc_info=error)
 
 
 def _by(value: bytes) -> str:
