@@ -18,6 +18,7 @@ from serinus.discovery.leadership import Leadership
 from serinus.discovery.mirror import Mirror
 from serinus.discovery.port import Backend, Session
 from serinus.discovery.records import owner_of
+from serinus.discovery.waiting import within
 from serinus.errors import DiscoveryError, LifecycleError, excerpt
 
 __all__ = ["Discovery"]
@@ -150,7 +151,7 @@ class Discovery:
                 if unknown is not None:
                     raise
                 self._lost(_first(known))
-            if await _within(self._closing.wait(), wait * self._random.uniform(0.5, 1.0)):
+            if await within(self._closing.wait(), wait * self._random.uniform(0.5, 1.0)):
                 return
             wait = min(2 * wait, _LONGEST_WAIT, self.lease / 2)
 
@@ -210,7 +211,7 @@ class Discovery:
                 if stored.keys() | self._taken.keys() >= self._wanted.keys():
                     self._settled.set()
                 again = None if stored.keys() >= self._wanted.keys() else self.lease / 3
-                await _within(self._news.wait(), again)
+                await within(self._news.wait(), again)
 
     async def _store(self, session: Session, key: str, value: bytes, *, ours: bool) -> bool:
         """Store an entry unless another owner holds it; say whether it was stored."""
@@ -264,7 +265,7 @@ class Discovery:
     async def _hold(self, session: Session, leadership: Leadership) -> None:
         while not leadership.resigned.is_set():
             if not await session.create(leadership.key, leadership.value):
-                await _within(leadership.resigned.wait(), min(self.lease / 6, 0.5))
+                await within(leadership.resigned.wait(), min(self.lease / 6, 0.5))
                 continue
             leadership.turn(held=True)
             try:
@@ -290,16 +291,6 @@ class _Use:
     def end(self) -> None:
         for task in self._tasks:
             task.cancel()
-
-
-async def _within(work: Coroutine[object, object, object], seconds: float | None) -> bool:
-    """Wait for work, at most so long; say whether it ended."""
-    try:
-        async with asyncio.timeout(seconds):
-            await work
-    except TimeoutError:
-        return False
-    return True
 
 
 def _first(error: BaseException | None) -> BaseException:

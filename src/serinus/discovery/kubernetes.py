@@ -40,6 +40,7 @@ from serinus.discovery.kubernetes_view import (
     session_of,
 )
 from serinus.discovery.port import Change, Listing
+from serinus.discovery.waiting import within
 from serinus.errors import DiscoveryError, excerpt
 from serinus.settings import Settings
 
@@ -287,7 +288,7 @@ class _Session:
                 final = isinstance(error, Refused) and error.status in (401, 403)
                 if final or isinstance(error, _RanOut) or self._now() + pause >= until:
                     raise
-            if await _within(self._broken.wait(), pause):
+            if await within(self._broken.wait(), pause):
                 self._check()
 
     async def leave(self) -> None:
@@ -497,7 +498,7 @@ class _Session:
     async def _news(self, view: View, feed: _Feed, due: float | None) -> set[str]:
         """Wait for changes until the next session is due; return the keys they may matter to."""
         pause = None if due is None else max(0.0, due - self._now())
-        await _within(feed.news.wait(), pause)
+        await within(feed.news.wait(), pause)
         feed.news.clear()
         touched = view.in_pods(feed.pods) if feed.pods else set()
         feed.pods.clear()
@@ -579,13 +580,3 @@ async def _all(work: Sequence[Coroutine[object, object, _Result]]) -> list[_Resu
             raise result
         done.append(result)
     return done
-
-
-async def _within(work: Coroutine[object, object, object], seconds: float | None) -> bool:
-    """Wait for work, at most so long; say whether it ended."""
-    try:
-        async with asyncio.timeout(seconds):
-            await work
-    except TimeoutError:
-        return False
-    return True
