@@ -142,7 +142,7 @@ class EngineWatch:
     async def _keep_looking(self) -> None:
         while True:
             self._wake.clear()
-            await self._surviving(self._look())
+            await self._surviving(self._look)
             try:
                 async with asyncio.timeout(self._pace()):
                     await self._wake.wait()
@@ -152,12 +152,12 @@ class EngineWatch:
     async def _keep_doubting(self) -> None:
         while True:
             await asyncio.sleep(self._whole.doubts.pace)
-            await asyncio.gather(*(self._surviving(one.doubts.glance()) for one in self.ranks))
+            await asyncio.gather(*(self._surviving(one.doubts.glance) for one in self.ranks))
 
-    async def _surviving(self, step: Awaitable[None]) -> None:
+    async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step; a mistake of ours in it must not end the watch, and must be seen."""
         try:
-            await step
+            await step()
         except Exception:
             logger.exception("%s: watching goes on after a mistake of our own", self.target.address)
 
