@@ -149,3 +149,18 @@ def test_a_saturated_engine_that_goes_on_is_ready_for_hours() -> None:
             standing, busy(at, 16), Progress(at + 1), failed(at + 3, sent=at + 2), rules=AT_ONCE
         )
         assert standing.verdict is first
+
+
+def test_work_that_a_page_shows_late_excuses_the_canary_behind_it() -> None:
+    """A page lags: that it shows the work only after a canary was sent does not date the work."""
+    healthy = life(passed(1), idle(10), failed(11.5, sent=11))
+    page = Load(11.8, 1, witness=Witness.COUNTERS)
+    shown = lived(healthy, page, failed(12.5, sent=12))
+    assert shown.verdict.ready
+
+
+def test_work_of_ours_that_came_after_a_silent_canary_does_not_excuse_it() -> None:
+    """What we saw begin ourselves has its time, and an engine that takes it in is still silent."""
+    ours = Load(20, 1, 20, newcomers=False)
+    seen = lived(life(passed(1)), failed(12, sent=9), ours, failed(23, sent=9.5))
+    assert seen.failures

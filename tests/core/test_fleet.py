@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serinus.core.address import EndpointAddress
-from serinus.core.fleet import UNREACHABLE, Fleet, FleetRules, PoolState, Standing
+from serinus.core.fleet import UNREACHABLE, Fleet, FleetRules, PoolState, Standing, role_of
 from serinus.core.instance import Instance
 from serinus.core.topology import Role, needs_of
 from tests.core.fleets import NOTREADY, facts, instance, put
@@ -248,3 +248,12 @@ def test_a_card_without_its_instance_is_a_worker_that_cannot_serve() -> None:
     assert fleet.totals.instances == 0
     put(fleet, instance(1, None))
     assert fleet.model("m")["demo"].missing == ("prefill",)
+
+
+@pytest.mark.parametrize("needs", [[1], [None], [["prefill"], 7], "prefill", {"a": 1}])
+def test_needs_that_are_no_lists_are_left_out(needs: object) -> None:
+    """A record may be anybody's: whatever it says, the fold goes on."""
+    facts = {"model": "m", "worker_type": "decode", "needs": needs}
+    role = role_of(Instance(EndpointAddress("n", "c", "e"), 1, {}, facts=facts))
+    assert role is not None
+    assert all(isinstance(kind, str) for one in role.needs for kind in one)

@@ -11,7 +11,7 @@ import pytest
 
 from serinus.core.address import EndpointAddress
 from serinus.core.instance import Instance
-from serinus.discovery import Change, Discovery
+from serinus.discovery import Change, Discovery, Listing
 from serinus.discovery.memory import Memory
 from serinus.discovery.records import INSTANCES, encode, key_of
 from tests.discovery.contract import until
@@ -200,3 +200,49 @@ async def test_changes_that_were_missed_are_healed_by_listing_again(fleet: Fleet
         one.announce(*entry(2, owner="one"))
         await until(lambda: len(mirror.entries) == 2)
     assert mirror.age is None
+
+
+async def test_a_mistake_of_our_own_ends_no_connection_for_good(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is seen in the log, the view is stale meanwhile, and everything is begun anew."""
+    worker, frontend = await fleet.process("w"), await fleet.process("f")
+    mirror = frontend.mirror(INSTANCES)
+    key, record = entry(1, owner="w")
+    worker.announce(key, record)
+    await until(lambda: mirror.entries == {key: record})
+
+    def broken(_: str) -> Listing:
+        raise KeyError("ID")
+
+    monkeypatch.setattr(fleet.store, "listing", broken)
+    fleet.store.fail()
+    await until(lambda: frontend.trouble)
+    fleet.store.restore()
+    await until(lambda: "KeyError" in frontend.trouble)
+    assert mirror.age is not None
+    assert mirror.entries == {key: record}
+    monkeypatch.undo()
+    await until(lambda: frontend.connected and mirror.age is None)
+    assert "a mistake of our own" in caplog.text
+    worker.withdraw(key)
+    await until(lambda: not mirror.entries)
+
+
+async def test_a_follower_that_fails_harms_no_other(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others hear, and the connection lives on."""
+    worker, frontend = await fleet.process("w"), await fleet.process("f")
+    mirror = frontend.mirror(INSTANCES)
+    heard: list[Change] = []
+
+    def fails(_: list[Change]) -> None:
+        raise ValueError("mine")
+
+    mirror.follow(fails)
+    mirror.follow(heard.extend)
+    worker.announce(*entry(1, owner="w"))
+    await until(lambda: heard)
+    assert frontend.connected
+    assert "a follower of v1/instances/ failed" in caplog.text

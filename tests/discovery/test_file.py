@@ -337,3 +337,13 @@ def test_the_directory_is_the_settings_or_the_references(tmp_path: Path) -> None
     """Not set, it is where the reference looks."""
     assert from_settings(Settings(file_kv=str(tmp_path))).root == tmp_path
     assert from_settings(Settings()).root.name == "dynamo_store_kv"
+
+
+async def test_a_name_that_is_no_text_is_left_alone(world: FileWorld) -> None:
+    """A stray file in the directory costs nobody their connection."""
+    async with kept(world.client()) as session:
+        await session.put(KEY, b"{}")
+        bucket = os.fsencode(world.root / "v1" / "instances")
+        for name in (b"\xff", b"%FF", b"a%2Fb"):
+            os.close(os.open(bucket + b"/" + name, os.O_CREAT | os.O_WRONLY))
+        assert KEY in (await session.list(PREFIX)).entries

@@ -72,6 +72,9 @@ def test_a_record_that_was_written_is_read_again(
         (REFERENCE.replace(b"8277351675504414252", b"true"), "instance_id True is no unsigned"),
         (REFERENCE.replace(b'"transport"', b'"transports"'), "no 'transport'"),
         (b"[" * 100_000, "recursion"),
+        (REFERENCE.replace(b'"cuda"', b"NaN"), "has NaN where a finite number is expected"),
+        (REFERENCE.replace(b'"cuda"', b"1e999"), "has 1e999 where a finite number is expected"),
+        (REFERENCE.replace(b'"cuda"', b'"\\ud800"'), "surrogates not allowed"),
     ],
 )
 def test_a_foreign_or_corrupt_record_is_named(value: bytes, told: str) -> None:

@@ -465,3 +465,28 @@ async def test_policies_can_be_named(fleet: Fleet) -> None:
         asked[answer.instance.instance_id] += 1
         await read(answer)
     assert asked.total() == len(Policy)
+
+
+async def test_a_deadline_that_was_too_short_for_an_answer_ejects_nobody(fleet: Fleet) -> None:
+    """Whoever brought items all the while has done nothing wrong."""
+    client = await fleet.client()
+    for worker in fleet.workers.values():
+        worker.items, worker.gap = 100, 1.0
+    for _ in range(12):
+        answer = await client.round_robin({}, deadline=2.5)
+        with pytest.raises(RequestError, match="not done by the deadline"):
+            [item async for item in answer]
+    assert client.ejected() == ()
+    assert not client.panic
+
+
+async def test_leaving_a_client_ends_what_another_task_reads(fleet: Fleet) -> None:
+    """And raises nothing."""
+    client = await fleet.client()
+    fleet.workers[1].hangs = True
+    reading = asyncio.create_task(client.direct({}, 1))
+    await asyncio.sleep(0.1)
+    await client.__aexit__(None, None, None)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert fleet.workers[1].closed == 1

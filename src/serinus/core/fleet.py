@@ -381,7 +381,8 @@ def role_of(instance: Instance) -> Role | None:
     needs = instance.facts.get("needs")
     if not isinstance(needs, list | tuple):
         return Role(model, named, needs_of(named))
-    return Role(model, named, tuple(tuple(map(str, one)) for one in needs if one))
+    lists = (one for one in needs if one and isinstance(one, list | tuple))
+    return Role(model, named, tuple(tuple(map(str, one)) for one in lists))
 
 
 def _standing(entry: _Entry) -> Standing:

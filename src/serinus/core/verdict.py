@@ -408,10 +408,13 @@ class Standing(NamedTuple):
         """Whether it may have waited for users' work.
 
         It has not if the work's silence began when it, or the first one of its row that counted,
-        had been silent for a while.
+        had been silent for a while. Where a page tells of the work, nobody knows when it began, as
+        pages lag.
         """
         if not self.busy:
             return False
+        if self.words.reading is not None and self.words.reading.pending:
+            return True
         first = self.fault if self.failures and self.fault is not None else failed
         if first.fault not in _SILENCES:
             first = failed

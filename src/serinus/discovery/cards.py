@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from serinus.core.instance import Instance
 from serinus.core.topology import Role
-from serinus.discovery.records import MODELS
+from serinus.discovery.records import MODELS, parse
 from serinus.errors import DiscoveryError, excerpt
 
 __all__ = ["SURFACES", "Card", "card_key_of", "read_card", "write_card"]
@@ -35,7 +35,7 @@ class Card(NamedTuple):
 def read_card(key: str, value: bytes) -> Card:
     """Read a card. Raises DiscoveryError that names the key and what is wrong with it."""
     try:
-        return _read(key, json.loads(value))
+        return _read(key, parse(value))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         told = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DiscoveryError(f"model card {excerpt(key)!r}: {excerpt(told)}") from error

@@ -148,9 +148,14 @@ class Discovery:
                 self._lost(error)
             except BaseExceptionGroup as errors:
                 known, unknown = errors.split(DiscoveryError)
-                if unknown is not None:
+                if unknown is None:
+                    self._lost(_first(known))
+                elif isinstance(unknown, ExceptionGroup):
+                    self._mistaken(unknown)
+                else:
                     raise
-                self._lost(_first(known))
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must end no lease for good
+                self._mistaken(error)
             if await within(self._closing.wait(), wait * self._random.uniform(0.5, 1.0)):
                 return
             wait = min(2 * wait, _LONGEST_WAIT, self.lease / 2)
@@ -177,6 +182,12 @@ class Discovery:
         level = logging.INFO if self.trouble == "not connected yet" else logging.WARNING
         logger.log(level, "discovery: connected to %s", self.backend.place)
         self.trouble = ""
+
+    def _mistaken(self, error: Exception) -> None:
+        """Take a mistake of our own as the end of a session: it is seen, and begun anew."""
+        first = _first(error)
+        logger.error("discovery: a mistake of our own", exc_info=first)
+        self._lost(DiscoveryError(f"{type(first).__name__}: {first}"))
 
     def _lost(self, error: BaseException) -> None:
         if str(error) != self.trouble:

@@ -487,7 +487,7 @@ class _Shelf:
             return None
         try:
             return f"{self._bucket}/{unquote_to_bytes(name).decode()}"
-        except UnicodeDecodeError:
+        except UnicodeError:
             self._complain(name, "its name is no key")
             return None
 

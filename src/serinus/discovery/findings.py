@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from serinus.discovery.records import parse
 from serinus.errors import DiscoveryError, excerpt
 
 __all__ = [
@@ -92,7 +93,7 @@ def read_account(value: bytes) -> Account:
 
 def _object(key: str, value: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(value)
+        record = parse(value)
     except (ValueError, RecursionError) as error:
         raise DiscoveryError(f"finding {excerpt(key)!r}: {excerpt(error)}") from error
     if not isinstance(record, dict):

@@ -7,6 +7,7 @@ owner has not announced itself again yet: it is kept for the time of a lease.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
@@ -14,6 +15,8 @@ from typing import TypeAlias
 from serinus.discovery.port import Change, Listing
 
 __all__ = ["Follower", "Mirror"]
+
+logger = logging.getLogger("serinus")
 
 Follower: TypeAlias = Callable[[list[Change]], None]
 """Told of changes after they were made; no changes: only the staleness turned."""
@@ -116,4 +119,7 @@ class Mirror:
                 self._entries[key] = value
         if changes or tell:
             for follower in tuple(self._followers):
-                follower(changes)
+                try:
+                    follower(changes)
+                except Exception:
+                    logger.exception("discovery: a follower of %s failed", self.prefix)

@@ -371,7 +371,9 @@ class _Session:
         await asyncio.gather(*(remove(key, own) for key, own in self._own.items()))
 
     async def _renew(self, free: asyncio.Semaphore, key: str) -> None:
-        own = self._own[key]
+        own = self._own.get(key)
+        if own is None:
+            return  # withdrawn since this round began
         async with free, own.lock:
             if self._own.get(key) is own:
                 said = {"Nats-TTL": self._ttl, _RENEWAL: "1"}

@@ -7,6 +7,8 @@ it ignores. No I/O.
 from __future__ import annotations
 
 import json
+import math
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "encode",
     "key_of",
     "owner_of",
+    "parse",
     "read",
     "withdrawn_key_of",
 ]
@@ -39,7 +42,8 @@ RESTARTS = "v1/restarts/"
 """Where instances that wish to be restarted take turns: `runtime/restarts.py`."""
 _OWN = "serinus"
 _LARGEST_ID = 2**64 - 1
-_DECODE = json.JSONDecoder().decode
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How half of a character may be written that no text can have."""
 
 
 def key_of(instance: Instance) -> str:
@@ -93,17 +97,28 @@ def read(key: str, value: bytes) -> tuple[Instance, dict[str, Any]]:
     Raises DiscoveryError, as `decode` does.
     """
     try:
-        record = _object(_DECODE(value.decode()))
+        record = _object(parse(value))
         return _read(record), record
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         told = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DiscoveryError(f"record {excerpt(key)!r}: {excerpt(told)}") from error
 
 
+def parse(value: bytes) -> Any:
+    """Read JSON that can be written again: no NaN, no infinity, no half of a character.
+
+    Raises ValueError or RecursionError.
+    """
+    found = _DECODE(value.decode())
+    if _SURROGATE.search(value):
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
 def owner_of(value: bytes) -> str:
     """Return who announced a record; empty if it does not say, or is none of ours."""
     try:
-        own = _object(json.loads(value)).get(_OWN)
+        own = _object(parse(value)).get(_OWN)
     except (ValueError, TypeError, RecursionError):
         return ""
     return str(own.get("owner", "")) if isinstance(own, dict) else ""
@@ -142,6 +157,13 @@ def _address(namespace: str, component: str, endpoint: str) -> EndpointAddress:
         raise ValueError(str(error)) from error
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"has {excerpt(text, limit=40)} where a finite number is expected")
+    return number
+
+
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"is a {type(value).__name__} where an object is expected")
@@ -152,3 +174,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"has a {type(value).__name__} where a text is expected")
     return value
+
+
+_DECODE = json.JSONDecoder(parse_float=_finite, parse_constant=_finite).decode

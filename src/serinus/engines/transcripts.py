@@ -34,6 +34,8 @@ __all__ = [
 
 _ID = "token_id:"
 """How vLLM writes a token by its id (`return_tokens_as_token_ids`)."""
+_SURE = 1e4
+"""The widest margin that is told: where nothing else was possible, it would be infinite."""
 
 
 class TranscribingReader(CompletionReader):
@@ -151,7 +153,7 @@ def number(told: object) -> float:
 
 
 def margin(own: float, tops: Iterable[float]) -> float:
-    """Return by how much a token was likelier than the best of the others.
+    """Return by how much a token was likelier than the best of the others, at most `_SURE`.
 
     `tops` are the best ones, itself among them. 0 where it was not the best.
 
@@ -159,7 +161,7 @@ def margin(own: float, tops: Iterable[float]) -> float:
     1.5
     """
     best = sorted((one for one in tops if not isnan(one)), reverse=True)
-    return max(own - best[1], 0.0) if len(best) > 1 and not isnan(own) else 0.0
+    return min(max(own - best[1], 0.0), _SURE) if len(best) > 1 and not isnan(own) else 0.0
 
 
 def _columns(told: Mapping[str, Any], text: str) -> Transcript:

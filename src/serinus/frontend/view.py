@@ -29,7 +29,7 @@ from serinus.discovery.findings import (
     read_account,
     read_finding,
 )
-from serinus.discovery.records import INSTANCES, MODELS, WITHDRAWN, decode, read
+from serinus.discovery.records import INSTANCES, MODELS, WITHDRAWN, decode, parse, read
 from serinus.errors import DiscoveryError, excerpt
 from serinus.frontend.listing import Listing
 from serinus.settings import Settings
@@ -174,7 +174,10 @@ class View:
         try:
             while self._backlog:
                 take, changes = self._backlog[0]
-                take(changes)
+                try:
+                    take(changes)
+                except Exception:
+                    logger.exception("frontend: changes were left out by a mistake of our own")
                 self._backlog.popleft()
                 await asyncio.sleep(0)
         finally:
@@ -432,7 +435,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 def _by(value: bytes) -> str:
     try:
-        told = json.loads(value)
+        told = parse(value)
     except (ValueError, RecursionError):
         return ""
     return excerpt(told.get("by", ""), limit=100) if isinstance(told, dict) else ""

@@ -8,6 +8,7 @@ another instance; after that never, as half of an answer cannot be taken back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -99,12 +100,14 @@ class Client:
         self._answers: set[Answer] = set()
         self._unreachable: dict[str, int] = {}
         """By the key of the finding, the id of what a prober calls unreachable."""
+        self._entered = False
         self._unfollow: Callable[[], None] | None = None
         self._unfollow_findings: Callable[[], None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._unfollow is not None:
+        if self._entered:
             raise LifecycleError("a Client is entered once; make another one")
+        self._entered = True
         mirror = self._discovery.mirror(f"{INSTANCES}{'/'.join(self.address)}/")
         self._changed([Change(key, value) for key, value in mirror.entries.items()])
         self._unfollow = mirror.follow(self._changed)
@@ -119,12 +122,15 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._unfollow is not None:
-            self._unfollow()
-        if self._unfollow_findings is not None:
-            self._unfollow_findings()
+        for unfollow in (self._unfollow, self._unfollow_findings):
+            if unfollow is not None:
+                unfollow()
+        self._unfollow = self._unfollow_findings = None
         for answer in tuple(self._answers):
-            await answer.aclose()
+            with contextlib.suppress(
+                RuntimeError
+            ):  # another task reads it: its caller's end is its
+                await answer.aclose()
         for caller in self._callers.values():
             await caller.close()
 
@@ -429,7 +435,8 @@ class Answer:
             await self._finish(None)
             raise
         except RequestError as error:
-            await self._finish(Fault(error.fault))
+            late = Fault(error.fault) is Fault.TIMEOUT and self._until is not None
+            await self._finish(Fault.CLIENT if late else Fault(error.fault))  # our time was short
             error.started = True
             raise
         except BaseException:

@@ -36,6 +36,8 @@ class TcpCaller:
         self._server: asyncio.Server | None = None
         self._opening = asyncio.Lock()
         self._awaited: dict[str, asyncio.Future[_Stream]] = {}
+        self._streams: set[_Stream] = set()
+        """Answers that have begun."""
         self._lines: dict[tuple[str, int], _Line] = {}
         self._connecting: dict[tuple[str, int], asyncio.Lock] = {}
 
@@ -45,6 +47,8 @@ class TcpCaller:
             self._server.close()
         for line in self._lines.values():
             line.close()
+        for stream in tuple(self._streams):
+            stream.close()
         for answer in self._awaited.values():
             answer.cancel()
         self._awaited.clear()
@@ -78,6 +82,7 @@ class TcpCaller:
                 reply = wire.Reply(self._host, self._port, subject)
                 await line.send(wire.request(path, request, request_id=request_id, reply=reply))
                 stream = await line.outliving(answer)
+                self._streams.add(stream)
             async for item in stream.items():
                 yield item
         except TimeoutError as error:
@@ -92,6 +97,7 @@ class TcpCaller:
         finally:
             self._awaited.pop(subject, None)
             if stream is not None:
+                self._streams.discard(stream)
                 stream.close()
 
     # --- connections -------------------------------------------------------------------------

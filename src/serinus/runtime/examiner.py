@@ -142,7 +142,8 @@ class Examiner:
                 wait = min(wait, rules.wait)
             elif known.suspected or not (known.learned or known.given):
                 wait = min(wait, rules.retry)
-        return Exam(max(self._asked_at, self._not_before - wait), wait, self.size)
+        since = self._not_before - wait * (1 - rules.jitter)  # jitter brings none before its time
+        return Exam(max(self._asked_at, since), wait, self.size)
 
     def begin(self, engine: str, sheet: Sheet | None) -> None:
         """Begin with an engine, and with what is known of its answers from an earlier time."""
@@ -198,12 +199,13 @@ class Examiner:
         self.warm = False
 
     def put_off(self, seconds: float) -> None:
-        """Take in that nothing was asked, as there is something to do for users."""
+        """Take in that none is to be asked for so long: users come first, or an ordinary canary."""
         self._not_before = self._clock() + seconds
 
     def refused(self, why: str) -> None:
         """Take in that the endpoint cannot be asked so: it is tried again after the interval."""
         self._asked_at = self._clock()
+        self.correctness = self.correctness.passed_over()  # one that is refused blocks no other
         if not self.trouble:
             logger.warning("its answers cannot be examined: %s", why)
         self.trouble = why

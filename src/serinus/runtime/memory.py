@@ -75,7 +75,10 @@ class Remembered(NamedTuple):
             beside=told["beside"] is True,
         )
         first = Usual(*_numbers(told["first"], 2))
-        sheet = sheet_of(told["answers"]) if "answers" in told else None
+        try:  # answers that cannot be read cost no deadlines, and no budget
+            sheet = sheet_of(told["answers"]) if "answers" in told else None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            sheet = None
         return cls(str(told["engine"]), learned, first, _purses(told.get("spent", ())), sheet)
 
 

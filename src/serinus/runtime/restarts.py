@@ -18,7 +18,7 @@ from serinus.core.governor import Decision, Step, Surroundings, decide
 from serinus.core.status import LiveReason
 from serinus.core.system_health import Liveness
 from serinus.discovery import Change, Discovery, Leadership, Mirror
-from serinus.discovery.records import INSTANCES, RESTARTS, WITHDRAWN
+from serinus.discovery.records import INSTANCES, RESTARTS, WITHDRAWN, parse
 
 __all__ = ["RestartGovernor"]
 
@@ -142,10 +142,21 @@ class RestartGovernor:
     async def _run(self) -> None:
         while True:
             self._news.clear()
-            self._look()
+            try:
+                self._look()
+            except Exception:
+                logger.exception("restarts: a mistake of our own: it waits for the limit alone")
+                self._wait_alone()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_GLANCE if self._check else None):
                     await self._news.wait()
+
+    def _wait_alone(self) -> None:
+        """Be admitted at the limit, whatever is the matter: nothing is kept alive for ever."""
+        waited = self.waiting()
+        if waited is not None and waited >= self._limit:
+            self._admitted = True
+            self._changed()
 
     def _look(self) -> None:
         if not self._check:
@@ -208,8 +219,8 @@ class RestartGovernor:
         admitted: set[int] = set()
         for key, value in self._mirrors[self._prefix].entries.items():
             kind, _, last = key.removeprefix(self._prefix).partition("/")
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                told = json.loads(value)
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                told = parse(value)
                 if kind == "waiting":
                     wishes[int(last, 16)] = str(told["check"])
                     if told.get("admitted"):

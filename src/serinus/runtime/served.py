@@ -13,7 +13,14 @@ from typing import Any
 from zlib import crc32
 
 from serinus.core.address import EndpointAddress
-from serinus.core.evidence import CanaryPassed, Evidence, Load, Progress, RequestFailed
+from serinus.core.evidence import (
+    CanaryPassed,
+    CanaryUnknown,
+    Evidence,
+    Load,
+    Progress,
+    RequestFailed,
+)
 from serinus.core.transcript import Transcript
 from serinus.errors import LifecycleError
 from serinus.runtime.board import Board, Watched
@@ -150,8 +157,12 @@ class Served:
             rest_within=examiner.rest,
         )
         cost = sum(one.tokens for one in evidence if isinstance(one, CanaryPassed))
-        if said is None:
+        lost = next((one.detail for one in evidence if isinstance(one, CanaryUnknown)), None)
+        if lost is not None:
+            examiner.refused(lost)
+        elif said is None:
             examiner.missed(tokens=cost)
+            examiner.put_off(2 * self.watched.target.rules.idle)  # an ordinary canary comes between
         else:
             examiner.heard(said, alone=not (busy or traffic.in_flight or traffic.started > started))
         return evidence

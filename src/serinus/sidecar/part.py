@@ -149,7 +149,8 @@ class Part:
 
     def inherit(self, standing: Standing) -> None:
         """Take over what was believed of the whole, and be asked at once."""
-        self.judged.standing = standing._replace(suspect=True, words=Words())
+        spent = self.judged.standing.spent
+        self.judged.standing = standing._replace(suspect=True, words=Words(), spent=spent)
         self.tell(Tick(self._shared.clock()))
 
     def tell(self, *evidence: Evidence) -> None:
@@ -277,6 +278,7 @@ class Part:
             )
         except TimeoutError:
             examiner.missed(tokens=examiner.size)
+            examiner.put_off(2 * self.judged.rules.idle)
             at = shared.clock()
             cost = Spent(at, canaries=0, tokens=examiner.size - 1)
             return cost, CanaryFailed(at, sent, CanaryFault.TIMEOUT)
@@ -296,6 +298,7 @@ class Part:
         alone = await self._was_alone()
         if said is None:
             examiner.missed(tokens=exchange.answer.tokens)
+            examiner.put_off(2 * self.judged.rules.idle)  # an ordinary canary comes between
         else:
             examiner.heard(said, alone=alone)
         # Its time is that of one token, as deadlines are learned from it.
