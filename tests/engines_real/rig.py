@@ -38,11 +38,12 @@ START = 240.0
 
 
 class Probe(NamedTuple):
-    """What a probe saw: seconds since the watch began, the two codes (0: no answer)."""
+    """What a probe saw: seconds since the watch began, the two codes (0: no answer), and why so."""
 
     at: float
     health: int
     live: int
+    silence: str = ""
 
 
 class Started:
@@ -189,7 +190,8 @@ def canaries(address: str) -> float:
 def probe(address: str, *, began: float) -> Probe:
     """Ask both paths once."""
     at = time.monotonic() - began
-    return Probe(at, get(address, "/health")[0], get(address, "/live")[0])
+    (health, said), (live, also) = get(address, "/health"), get(address, "/live")
+    return Probe(at, health, live, " ".join((said * (health == 0), also * (live == 0))).strip())
 
 
 def wait_until(
