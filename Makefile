@@ -5,6 +5,7 @@ ENGINES ?= vllm sglang
 INSTALLED := vllm sglang llamacpp transformers
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+WITHOUT_TIERS := not servers and not kubernetes and not dynamo and not vllm and not engines
 MUTANT_CHILDREN ?= 2
 export ENGINES_DIR ?= $(HOME)/.cache/serinus/engines
 export DYNAMO_DIR ?= $(HOME)/.cache/serinus/dynamo
@@ -27,9 +28,9 @@ endif
 
 # Logic in virtual time first, side by side; then real processes and signals, alone on the machine;
 # then discovery on real servers, which mostly waits; then what the documents show.
-test: .venv/complete ## Run all tests but those that need vLLM
-	$(PYTEST) -q -n 2 -m "not end_to_end and not servers and not kubernetes and not dynamo and not vllm and not engines"
-	$(PYTEST) -q -m "end_to_end and not vllm and not engines"
+test: .venv/complete ## Run all tests but those that need an engine, Dynamo or Kubernetes
+	$(PYTEST) -q -n 2 -m "not end_to_end and $(WITHOUT_TIERS)"
+	$(PYTEST) -q -m "end_to_end and $(WITHOUT_TIERS)"
 	$(MAKE) --no-print-directory test-servers
 	$(MAKE) --no-print-directory test-documents
 
