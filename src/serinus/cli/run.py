@@ -34,6 +34,7 @@ DEFAULTS: dict[str, object] = {
     "health_check_request_timeout": 1.0,
     "health_check_busy_stall": 10.0,
     "hang_budget": 15.0,
+    "discovery_backend": "file",
     "request_plane": "off",
 }
 """Shorter than in earnest, so that something is seen within seconds."""
