@@ -339,11 +339,14 @@ def test_the_directory_is_the_settings_or_the_references(tmp_path: Path) -> None
     assert from_settings(Settings()).root.name == "dynamo_store_kv"
 
 
-async def test_a_name_that_is_no_text_is_left_alone(world: FileWorld) -> None:
-    """A stray file in the directory costs nobody their connection."""
+async def test_a_name_that_is_no_text_is_left_alone(
+    world: FileWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stray file in the directory costs nobody their connection; it is named, in text."""
     async with kept(world.client()) as session:
         await session.put(KEY, b"{}")
         bucket = os.fsencode(world.root / "v1" / "instances")
         for name in (b"\xff", b"%FF", b"a%2Fb"):
             os.close(os.open(bucket + b"/" + name, os.O_CREAT | os.O_WRONLY))
         assert KEY in (await session.list(PREFIX)).entries
+    assert b"/\\xff is left out" in caplog.text.encode()

@@ -494,7 +494,8 @@ class _Shelf:
     def _complain(self, name: str, why: str) -> None:
         if name not in self._named and len(self._named) < 1000:
             self._named.add(name)
-            logger.warning("discovery: %s/%s is left out: %s", self._path, excerpt(name), why)
+            shown = excerpt(os.fsencode(name).decode(errors="backslashreplace"))
+            logger.warning("discovery: %s/%s is left out: %s", self._path, shown, why)
 
 
 def _split(key: str) -> tuple[str, str]:
