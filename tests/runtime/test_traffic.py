@@ -481,18 +481,3 @@ async def test_a_stream_without_a_first_item_may_be_why_all_are_silent(account: 
     assert account.load().newcomers is True
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-
-
-async def test_a_refusal_does_not_end_the_silence_of_others() -> None:
-    """Whoever sends wrong requests to an engine that hangs does not hide it."""
-    account = Account()
-    reader = asyncio.create_task(read(account.open(FOREVER)))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    for _ in range(10):
-        account.clock.now += 10
-        with pytest.raises(ValueError, match="wrong"):
-            await read(account.open(ValueError("wrong")))
-    assert account.silence() == 100
-    reader.cancel()
-    await asyncio.wait([reader])

@@ -167,7 +167,7 @@ class Traffic:
     def failed(self, fault: RequestFault, detail: str) -> None:
         """Count a failed request, and tell of it."""
         self.errors = {**self.errors, fault: self.errors.get(fault, 0) + 1}
-        if fault is RequestFault.CLIENT and not self.awaiting:
+        if fault is RequestFault.CLIENT:
             self.waiting_since = self.clock()  # a refusal proves nothing, and is no silence
         self.witness(RequestFailed(self.clock(), fault, detail))
 
