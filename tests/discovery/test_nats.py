@@ -152,7 +152,9 @@ async def test_a_server_that_does_not_answer_ends_the_session_in_time(world: Nat
         try:
             with pytest.raises(DiscoveryError, match="gave no answer"):
                 await session.keep()
-            assert time.monotonic() - began <= 2.5
+            assert time.monotonic() - began <= 4, (
+                "in the time of a lease, and what a busy machine adds"
+            )
             with pytest.raises(DiscoveryError, match="gave no answer"):
                 async with world.client().session(lease=1):
                     raise AssertionError("connected to nothing")
