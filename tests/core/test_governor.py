@@ -27,6 +27,14 @@ def test_alone_it_goes() -> None:
     assert decision(instances=()).step is Step.GO
 
 
+def test_while_another_left_a_moment_ago_it_is_not_alone() -> None:
+    """The record of the other may be on its way to another place; there are turns as ever."""
+    assert decision(instances={1}, left={2})[::2] == (Step.CLAIM, 0)
+    assert decision(instances={1}, left={2}, holders={0: 2}).step is Step.WAIT
+    assert decision(instances={1}, left={1}).step is Step.GO
+    assert decision(left={9}).step is Step.CLAIM
+
+
 def test_the_first_goes_for_the_first_turn() -> None:
     """And is admitted when it holds it."""
     assert decision()[::2] == (Step.CLAIM, 0)

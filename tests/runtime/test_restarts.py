@@ -32,6 +32,7 @@ class Replica:
         clock = asyncio.get_running_loop().time
         self.number = number
         self.raw = WELL
+        self.instance = Instance(ADDRESS, number, {"tcp": "nowhere"}, HealthStatus.NOTREADY)
         self._open = AsyncExitStack()
         self.discovery = Discovery(
             fleet.store, lease=LEASE, owner=str(number), clock=clock, seed=number
@@ -49,8 +50,7 @@ class Replica:
     async def start(self) -> None:
         """Be announced, and take part."""
         await self.discovery.__aenter__()
-        one = Instance(ADDRESS, self.number, {"tcp": "nowhere"}, HealthStatus.NOTREADY)
-        self.discovery.announce(withdrawn_key_of(one), encode(one))
+        self.discovery.announce(withdrawn_key_of(self.instance), encode(self.instance))
         self.governor.component = ADDRESS
         self.governor.start()
 
@@ -139,6 +139,26 @@ async def test_one_that_is_alone_is_not_live_at_once(fleets: Make) -> None:
     fleet.replicas[1].raw = HUNG
     assert await fleet.until(lambda: fleet.down == [1], within=1) < 1
     assert fleet.replicas[1].said == HUNG
+
+
+async def test_one_is_not_alone_while_the_other_s_record_moves(fleets: Make) -> None:
+    """Between the list and the withdrawn it is in neither; a budget of one is kept all the same."""
+    fleet = fleets("1")
+    await fleet.add(2)
+    other = fleet.replicas[2]
+    other.raw = DEAD
+    await fleet.until(lambda: fleet.down == [2], within=2)
+    fleet.replicas[1].raw = HUNG
+    await fleet.live(1)
+    there = withdrawn_key_of(other.instance)
+    for _ in range(3):
+        other.discovery.withdraw(there)
+        await fleet.live(LEASE - 1)
+        other.discovery.announce(there, encode(other.instance))
+        await fleet.live(1)
+    assert (fleet.down, fleet.most) == ([2], 1)
+    other.discovery.withdraw(there)
+    await fleet.until(lambda: 1 in fleet.down, within=LEASE + 1)
 
 
 async def test_one_of_many_is_admitted_soon(fleets: Make) -> None:

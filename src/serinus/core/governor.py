@@ -3,7 +3,9 @@
 Liveness that fails has its process restarted, and what makes one replica fail may well make all of
 them fail. So among the replicas of a component failures are admitted in turn:
 
-1. Alone in its component, an instance is admitted at once: there is nobody to be careful for.
+1. Alone in its component, an instance is admitted at once: there is nobody to be careful for. It is
+   not alone while another one left less than a lease ago: a record that moves between the list and
+   the withdrawn is in neither for a moment. Then it needs a slot, as ever.
 2. While all instances wish to be not live for the same reason, it is a *shared cause* (a network,
    a store, a bad model) that restarts would not mend: none is admitted, for `limit` seconds at the
    most after the wish.
@@ -59,6 +61,8 @@ class Surroundings(NamedTuple):
     """The slots that are held, and by whom."""
     admitted: Collection[int] = ()
     """Those that wish and were admitted: they wait for nothing, though their turn may be over."""
+    left: Collection[int] = ()
+    """Those that are not among the instances, and were less than a lease ago."""
     blind_for: float | None = None
     """Seconds since discovery was heard of; None while it is."""
 
@@ -84,7 +88,7 @@ def decide(
             return Decision(Step.GO, why)
         return Decision(Step.WAIT, "discovery is away: it is not known how the others are")
     everyone = set(known.instances) | {me}
-    if len(everyone) == 1:
+    if everyone >= set(known.left) and len(everyone) == 1:
         return Decision(Step.GO, "it is the only instance")
     slots = slots_of(budget, len(everyone))
     held = {slot: by for slot, by in known.holders.items() if slot < slots}
@@ -92,7 +96,7 @@ def decide(
     if mine is not None:
         return Decision(Step.GO, f"its turn: {len(held)} of {slots} at once", mine)
     wishes = {one: its for one, its in known.wishes.items() if one in everyone} | {me: check}
-    shared = len(wishes) == len(everyone) and len(set(wishes.values())) == 1
+    shared = len(wishes) == len(everyone) > 1 and len(set(wishes.values())) == 1
     if shared and waited < limit:
         why = f"all {len(everyone)} instances fail the same check ({check}): a shared cause"
         return Decision(Step.WAIT, why)

@@ -57,6 +57,8 @@ class RestartGovernor:
         self._prefix = ""
         self._mirrors: dict[str, Mirror] = {}
         self._unfollow: list[Callable[[], None]] = []
+        self._left: dict[int, float] = {}
+        """When (by the clock) others' records went: they may be on their way to another place."""
         self._news = asyncio.Event()
         self._check = ""
         self._since = 0.0
@@ -96,6 +98,7 @@ class RestartGovernor:
             unfollow()
         prefixes = (INSTANCES + place, WITHDRAWN + place, self._prefix)
         self._mirrors = {prefix: self._discovery.mirror(prefix) for prefix in prefixes}
+        self._left.clear()
         self._unfollow = [mirror.follow(self._noticed) for mirror in self._mirrors.values()]
 
     def govern(self, liveness: Liveness) -> Liveness:
@@ -135,7 +138,14 @@ class RestartGovernor:
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _noticed(self, _: list[Change]) -> None:
+    def _noticed(self, changes: list[Change]) -> None:
+        now = self._clock()
+        recent = now - self._discovery.lease
+        self._left = {number: at for number, at in self._left.items() if at > recent}
+        for key, value in changes:
+            number = None if key.startswith(RESTARTS) else _number(key)
+            if value is None and number is not None:
+                self._left[number] = now
         if self._check:
             self._news.set()
 
@@ -212,6 +222,7 @@ class RestartGovernor:
 
     def _surroundings(self) -> Surroundings:
         ages = [mirror.age for mirror in self._mirrors.values()]
+        recent = self._clock() - self._discovery.lease
         blind = [age for age in ages if age is not None]
         listed = [key for p, m in self._mirrors.items() if p != self._prefix for key in m.entries]
         wishes: dict[int, str] = {}
@@ -234,6 +245,7 @@ class RestartGovernor:
             wishes=wishes,
             holders=holders,
             admitted=admitted,
+            left={number for number, at in self._left.items() if at > recent},
             blind_for=max(blind, default=None),
         )
 
