@@ -212,6 +212,36 @@ async def test_an_engine_that_counts_at_the_end_is_not_called_stalled_in_the_mid
         silent.set()
 
 
+@pytest.mark.parametrize(
+    ("engine", "tokens", "told"),
+    [
+        ("vllm", "vllm:generation_tokens_total", False),
+        ("sglang", "sglang:realtime_tokens_total", False),
+        ("sglang", "sglang:num_requests_total", None),
+        ("llamacpp", "llamacpp:n_decode_total", None),
+    ],
+)
+async def test_silence_that_a_long_prompt_would_break_is_no_long_prompt(
+    engine: str, tokens: str, told: bool | None
+) -> None:
+    """SGLang counts the pieces of a prompt, where its page has the tokens of each step at all."""
+    running = {"vllm": "vllm:num_requests_running", "sglang": "sglang:num_running_reqs"}
+    name = running.get(engine, "llamacpp:requests_processing")
+    scripted_engine, users, moved = ScriptedEngine(), 0, 0
+
+    async def page(_: web.Request) -> web.StreamResponse:
+        nonlocal moved
+        moved += 9
+        return web.Response(text=f"{name} {users}\n{tokens} {moved}\n")
+
+    scripted_engine.answers["/metrics"] = page
+    async with scripted(scripted_engine) as url, over(url, engine=engine) as rig:
+        await rig.until_ready()
+        users = 2
+        await rig.until(lambda: rig.standing().busy, seconds=NOTICED, what="busy")
+        assert rig.standing().newcomers is told
+
+
 async def test_a_frozen_core_that_shows_no_work_is_found_by_the_idle_canary() -> None:
     """As vLLM's: running 0, waiting 0, counters still, and its own health says 200."""
     engine = counted()

@@ -3,6 +3,9 @@
 Its `/health` generates one token and looks once a second whether anything came back: 1.0 s on an
 idle engine, 20 s until it gives up. Its page is there with `--enable-metrics` alone.
 
+A long prompt is read in pieces (`--chunked-prefill-size`, 2,048 tokens or more by default), and
+nobody else's token comes before the last of them; `realtime_tokens_total` has each.
+
 Versions: in 0.5.23 `realtime_tokens_total` moves at every step, in releases before at every log
 interval (40 steps by default); older ones lack it, and their page shows ends alone. Exporters
 that cannot write a colon make `sglang_` of `sglang:`. Health checks are in no request counter.
@@ -70,6 +73,7 @@ _TRAITS = Traits(
     health_seconds=1.0,
     health_generates=True,
     abort=Abort(within=2.0, route="/abort_request"),
+    pieces=True,  # unless --chunked-prefill-size -1, which a few models bring by themselves
 )  # fmt: skip
 
 

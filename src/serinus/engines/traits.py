@@ -69,6 +69,9 @@ class Traits:
     chunked: bool = False
     """Whether it reads long prompts in pieces, and answers a canary between two of them: then
     silence is no long prompt. Where it is not known, that is found out by asking."""
+    pieces: bool = False
+    """Whether its `tokens` move with each piece of a prompt that it reads, though nobody may be
+    answered meanwhile: where they are on the page, silence is no long prompt either."""
     proves: bool = True
     """Whether a canary brings a token. Where nothing can be asked, the engine's own word is taken
     for an answer, and proves no more than it says."""

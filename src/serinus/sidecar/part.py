@@ -184,7 +184,9 @@ class Part:
             self.tell(self._load(at, pending))
 
     def _load(self, at: float, pending: int | None) -> Load:
-        newcomers = False if self._shared.engine.traits.chunked else None
+        traits, seen = self._shared.engine.traits, self.book.last
+        told = traits.chunked or (traits.pieces and seen is not None and seen.steady)
+        newcomers = False if told else None
         return Load(at, pending, witness=Witness.COUNTERS, newcomers=newcomers)
 
     def _worked(self, at: float) -> None:
