@@ -5,6 +5,9 @@
 Each recording starts the engine, waits until it is ready, lets it be well for a while, marks the
 fault and makes it, marks its end and undoes it, and lets it be well again. In the end all of it is
 killed.
+
+Before a fault that is told by silence the engine is well for as long as a judge at its defaults
+needs to learn its times: until then it is judged by what is configured.
 """
 
 from __future__ import annotations
@@ -33,7 +36,13 @@ from serinus.traces import append_mark
 
 ROOT = Path(__file__).resolve().parents[2]
 WELL = 30.0
-"""Seconds of health before and after a fault."""
+"""Seconds of health before what needs no learning, and after every fault."""
+KNOWN = 160.0
+"""Seconds of health in which 13 canaries fit with the default wait of 10 s, jitter and all: so many
+teach the time that a canary takes."""
+BUSY = 40.0
+"""Seconds of traffic before a fault, and readings of the engine's metrics: 12 teach how long its
+work is silent."""
 FLAGS = ("--canary-wait-time", "1", "--health-check-request-timeout", "2")
 """Often, so that much is known of what a canary would have brought."""
 START = 300.0
@@ -58,6 +67,8 @@ ENGINES = {
     },
 }
 """By what `--engine` calls them, the parts that faults speak of: what schedules, what computes."""
+STRICT = frozenset({"transformers"})
+"""Engines that refuse a request with fields that they do not know."""
 
 
 class Stage:
@@ -70,10 +81,10 @@ class Stage:
         file: Path,
         *,
         port: int,
-        model: str,
+        body: dict[str, object],
     ) -> None:
         self._parts = parts
-        self._model = model
+        self._body = body
         self._recording = recording
         self._file = file
         self._url = f"http://127.0.0.1:{port}"
@@ -150,9 +161,7 @@ class Stage:
             self._busy.clear()
 
     def _ask(self, tokens: int) -> None:
-        body = {"model": self._model, "prompt": "the canary sings", "max_tokens": tokens}
-        body |= {"ignore_eos": True}
-        data = json.dumps(body).encode()
+        data = json.dumps({**self._body, "max_tokens": tokens}).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self._url}/v1/completions", data, headers)
         while self._busy.is_set():
@@ -173,27 +182,31 @@ def freeze(stage: Stage, which: str, *, seconds: float) -> None:
 
 def idle_core_frozen(stage: Stage) -> None:
     """The scheduler stands still while nobody asks anything."""
+    time.sleep(KNOWN)
     freeze(stage, "core", seconds=45)
 
 
 def busy_core_frozen(stage: Stage) -> None:
     """The scheduler stands still under traffic."""
+    time.sleep(KNOWN)
     with stage.traffic(2, tokens=400):
-        time.sleep(10)
+        time.sleep(BUSY)
         freeze(stage, "core", seconds=80)
         time.sleep(10)
 
 
 def busy_worker_frozen(stage: Stage) -> None:
     """The process with the model stands still in the middle of generations."""
+    time.sleep(KNOWN)
     with stage.traffic(2, tokens=1500):
-        time.sleep(10)
+        time.sleep(BUSY)
         freeze(stage, "worker", seconds=80)
         time.sleep(10)
 
 
 def core_killed(stage: Stage) -> None:
     """The scheduler is gone, and the server with it."""
+    time.sleep(WELL)
     stage.mark("fault: core killed begins")
     stage.kill("core")
     time.sleep(20)
@@ -201,6 +214,7 @@ def core_killed(stage: Stage) -> None:
 
 def saturated(stage: Stage) -> None:
     """No fault at all: twice as many long generations as run at once."""
+    time.sleep(WELL)
     stage.mark("saturated: 16 generations of 1500 tokens, 8 at once, begins")
     with stage.traffic(16, tokens=1500):
         time.sleep(60)
@@ -209,8 +223,9 @@ def saturated(stage: Stage) -> None:
 
 def slow(stage: Stage) -> None:
     """A twentieth of the processor for 60 s, under traffic."""
+    time.sleep(KNOWN)
     with stage.traffic(2, tokens=400):
-        time.sleep(20)
+        time.sleep(BUSY)
         stage.mark("fault: slow begins")
         with stage.starved(share=0.05):
             time.sleep(60)
@@ -235,6 +250,9 @@ def record(name: str, fault: str, folder: Path, *, serve: str, model: str) -> Pa
     port = free_port()
     command = serve.replace("{port}", str(port)).split()
     url = f"http://127.0.0.1:{port}"
+    body: dict[str, object] = {"model": model, "prompt": "the canary sings"}
+    if name not in STRICT:
+        body["ignore_eos"] = True
     words = ["record", "-o", str(file), "--engine", name, "--url", url]
     words += ["--model", model, *FLAGS]
     with (folder / f"{name}-{fault}.log").open("wb") as log:
@@ -243,12 +261,11 @@ def record(name: str, fault: str, folder: Path, *, serve: str, model: str) -> Pa
         )
         everyone: list[int] = []
         try:
-            stage = Stage(ENGINES[name], recording, file, port=port, model=model)
+            stage = Stage(ENGINES[name], recording, file, port=port, body=body)
             while not file.exists() and recording.poll() is None:
                 time.sleep(0.1)
             stage.wait_until_ready()
             everyone = descendants(recording.pid)
-            time.sleep(WELL)
             FAULTS[fault](stage)
             time.sleep(WELL)
         finally:
