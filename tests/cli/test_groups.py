@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serinus.cli import main
-from tests.cli.programs import program, until
+from tests.cli.programs import PATIENCE, program, until
 
 QUICK = ("--canary-wait-time=0.5", "--health-check-request-timeout=1", "--scrape-interval=0.2")
 GROUP = "serinus.vllm.generate"
@@ -19,7 +19,7 @@ GROUP = "serinus.vllm.generate"
 def get(url: str) -> tuple[int, Any, dict[str, str]]:
     """Return status, JSON and headers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer), dict(answer.headers)
     except urllib.error.HTTPError as error:
         with error:
@@ -34,7 +34,7 @@ def ready(address: str) -> tuple[int, Any, dict[str, str]]:
 
 def post(url: str, body: object) -> None:
     """Send JSON."""
-    urllib.request.urlopen(url, json.dumps(body).encode(), timeout=5).close()
+    urllib.request.urlopen(url, json.dumps(body).encode(), timeout=PATIENCE).close()
 
 
 @pytest.mark.end_to_end
@@ -52,7 +52,7 @@ def test_a_rank_that_hangs_is_told_by_every_page(capsys: pytest.CaptureFixture[s
             group = body["details"]["groups"][GROUP]
             assert (group["ready"], group["size"], group["policy"]) == (3, 4, "all")
             assert group["members"]["rank 2"]["reason"] == "canary_timeout"
-            assert urllib.request.urlopen(f"{url}/health", timeout=5).status == 200
+            assert urllib.request.urlopen(f"{url}/health", timeout=PATIENCE).status == 200
             sidecar.says(r"3 of 4 ranks ready\) \(canary_timeout\): 3 of 4 ranks ready; rank 2: ")
             assert main(["check", address, "--verbose"]) == 1
             said = capsys.readouterr().out

@@ -25,7 +25,7 @@ QUICK = (
     "--port=0",
     "--canary-wait-time=0.5",
     "--health-check-request-timeout=0.5",
-    "--hang-budget=1",
+    "--hang-budget=3",
 )
 
 
@@ -118,15 +118,15 @@ def demo() -> Iterator[Demo]:
 def test_the_engine_is_frozen_and_thawed_as_the_screen_says(demo: Demo) -> None:
     """503 with a reason, while /live waits for proof and the engine's own word is 200."""
     demo.put("hang")
-    until(lambda: demo.code(demo.health) == 503, seconds=5)
+    until(lambda: demo.code(demo.health) == 503)
     assert demo.code(demo.live) == 200
     assert demo.code(demo.faults.replace("/_sim/faults", "/health")) == 200
-    until(lambda: demo.code(demo.live) == 503, seconds=5)
+    until(lambda: demo.code(demo.live) == 503)
     demo.running.says(r"engine    not ready  canary_timeout   canary failed: timeout after")
     demo.running.says(r"and the\n?\s+engine's own /health says 200|/health says 200")
     demo.running.says(r"/live     503")
     demo.clear()
-    until(lambda: demo.code(demo.health) == demo.code(demo.live) == 200, seconds=5)
+    until(lambda: demo.code(demo.health) == demo.code(demo.live) == 200)
     demo.running.says(r"/live     200")
     assert demo.running.end(signal.SIGINT) == 0
 
@@ -139,7 +139,7 @@ def test_everything_ends_with_it(demo: Demo, number: signal.Signals) -> None:
     engine = demo.engine
     os.kill(engine, signal.SIGSTOP)
     assert demo.running.end(number) == 0
-    until(lambda: not any(map(alive, below)), seconds=5)
+    until(lambda: not any(map(alive, below)))
     assert not [path for path in logs() if str(path) in demo.running.out]
     assert "Traceback" not in demo.running.err
 
@@ -150,7 +150,7 @@ def test_the_engine_does_not_outlive_a_demo_that_was_killed(demo: Demo) -> None:
     below = children(demo.running.process.pid)
     assert below
     demo.running.end(signal.SIGKILL)
-    until(lambda: not any(map(alive, below)), seconds=10)
+    until(lambda: not any(map(alive, below)))
     for path in logs():
         if str(path) in demo.running.out:
             path.unlink()
@@ -160,8 +160,7 @@ def test_the_engine_does_not_outlive_a_demo_that_was_killed(demo: Demo) -> None:
 def test_an_engine_that_is_killed_is_dead_on_the_screen(demo: Demo) -> None:
     """`kill -9`: not ready, not live, how it ended; and its last words are kept."""
     os.kill(demo.engine, signal.SIGKILL)
-    until(lambda: demo.code(demo.live) == 503, seconds=5)
-    assert demo.code(demo.health) == 503
+    until(lambda: demo.code(demo.live) == demo.code(demo.health) == 503)
     demo.running.says(r"engine    not ready  engine_died")
     demo.running.says(r"engine    ended .* its process ended: signal SIGKILL")
     assert demo.running.end() == 0
@@ -180,7 +179,7 @@ def test_a_command_is_started_with_a_port_and_ends_with_us() -> None:
         pid = int(running.says(r"kill -STOP (\d+)"))
         assert re.search(r" sim --port \d+", command_of(pid))
         assert running.end() == 0
-        until(lambda: not alive(pid), seconds=5)
+        until(lambda: not alive(pid))
 
 
 @pytest.mark.end_to_end

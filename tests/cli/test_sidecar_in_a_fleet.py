@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.programs import program, until
+from tests.cli.programs import PATIENCE, program, until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -45,14 +45,17 @@ def test_it_is_announced_withdrawn_and_back(tmp_path: Path) -> None:
             assert (told["status"], told["engine"], told["model"]) == ("ready", "vllm", "tiny")
             assert told["status_address"].startswith("http://")
 
-            fault = json.dumps({"fault": "hang", "seconds": 6}).encode()
-            urllib.request.urlopen(f"{url}/_sim/faults", fault, timeout=10).close()
+            fault = json.dumps({"fault": "hang"}).encode()
+            urllib.request.urlopen(f"{url}/_sim/faults", fault, timeout=PATIENCE).close()
             until(lambda: not records(tmp_path, "instances"))
+            until(lambda: len(records(tmp_path, "withdrawn")) == 1)
             (one,) = records(tmp_path, "withdrawn")
             assert one["serinus"]["reason"] == "canary_timeout"
 
+            mended = urllib.request.Request(f"{url}/_sim/faults", method="DELETE")
+            urllib.request.urlopen(mended, timeout=PATIENCE).close()
             until(lambda: len(records(tmp_path, "instances")) == 1)
-            assert not records(tmp_path, "withdrawn")
+            until(lambda: not records(tmp_path, "withdrawn"))
             assert sidecar.end() == 0
         assert not records(tmp_path, "instances")
 

@@ -167,14 +167,16 @@ def test_dynamos_frontend_lists_our_model_and_sends_it_requests(fleet: Fleet) ->
     with fleet.worker(7) as worker, fleet.dynamo("frontend.py", port):
         worker.tells("served")
         until(lambda: models() == ["org/tiny"])
+        until(lambda: (ask(f"{url}/health") or {}).get("instances"))
         (instance,) = ask(f"{url}/health")["instances"]
         assert (instance["instance_id"], instance["component"]) == (7, "backend")
         request = {"model": "org/tiny", "messages": [{"role": "user", "content": "hello"}]}
         until(lambda: ask(f"{url}/v1/chat/completions", request))
         answer = ask(f"{url}/v1/chat/completions", request)
+        assert answer is not None
         assert answer["choices"][0]["message"]["content"] == "token"
         worker.signal(signal.SIGUSR1)
-        until(lambda: models() == [] and not ask(f"{url}/health")["instances"])
+        until(lambda: models() == [] and (ask(f"{url}/health") or {}).get("instances") == [])
         worker.signal(signal.SIGUSR2)
         until(lambda: models() == ["org/tiny"])
 

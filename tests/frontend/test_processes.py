@@ -95,6 +95,11 @@ def details(address: str) -> dict[str, Any]:
     return told
 
 
+def unreachable(address: str) -> dict[str, str]:
+    """What is unreachable from outside, and why."""
+    return {one["instance"]: one["reason"] for one in details(address)["unreachable"]}
+
+
 def missing(address: str, model: str) -> list[str] | None:
     """The types of workers that a model lacks where these workers are; None before it is known."""
     _, told = get(address, f"/v1/models/{model}/ready")
@@ -147,6 +152,7 @@ def test_a_worker_that_is_frozen_is_ready_in_its_own_eyes_and_unreachable(
     fleet: Mapping[str, str],
 ) -> None:
     """Until its lease runs out its record says that it is ready: only asking tells."""
+    fleet = {**fleet, "SERINUS_DISCOVERY_LEASE": "60"}  # it is seen long before that runs out
     with frontend(fleet) as (_, address), ExitStack() as stack:
         workers = [stack.enter_context(worker(fleet, number)) for number in (1, 2, 3)]
         until(lambda: listed(address) == {1, 2, 3}, what=lambda: str(get(address)))
@@ -154,20 +160,19 @@ def test_a_worker_that_is_frozen_is_ready_in_its_own_eyes_and_unreachable(
         frozen.send_signal(signal.SIGSTOP)
         try:
             until(
-                lambda: details(address)["totals"]["unreachable"] == 1,
+                lambda: unreachable(address) == {"demo/backend/generate/2": "no answer in 0.5 s"},
                 what=lambda: str(details(address)),
             )
-            found = details(address)["unreachable"][0]
-            assert found["instance"] == "demo/backend/generate/2"
-            assert found["reason"] == "no answer in 0.5 s"
-            pool = details(address)["endpoints"][0]
-            assert (pool["total"], pool["usable"]) == (3, 2)
+            until(
+                lambda: (
+                    [(one["total"], one["usable"]) for one in details(address)["endpoints"]]
+                    == [(3, 2)]
+                ),
+                what=lambda: str(details(address)),
+            )
         finally:
             frozen.send_signal(signal.SIGCONT)
-        until(
-            lambda: details(address)["totals"]["unreachable"] == 0,
-            what=lambda: str(details(address)),
-        )
+        until(lambda: not unreachable(address), what=lambda: str(details(address)))
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -182,8 +187,8 @@ def test_when_the_prober_is_killed_another_frontend_goes_on_within_the_lease(
             stack.enter_context(worker(env, number))
         for _, address in started:
             until(partial(has_leader, address), what=lambda: "a prober")
+        until(lambda: len({details(at)["outside"]["leader"] for _, at in started}) == 1)
         name = details(started[0][1])["outside"]["leader"]
-        assert details(started[1][1])["outside"]["leader"] == name
         pid = name.split("-")[-2]
         first = next(it for it, _ in started if str(it.process.pid) == pid)
         address = next(address for it, address in started if it is not first)
@@ -206,7 +211,7 @@ def test_when_the_prober_is_killed_another_frontend_goes_on_within_the_lease(
 
 def test_sigterm_drains(fleet: Mapping[str, str]) -> None:
     """503 at once, live until the end, and an exit code of 0."""
-    env = {**fleet, "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "2"}
+    env = {**fleet, "DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "5"}
     with frontend(env) as (it, address):
         until(lambda: get(address)[0] == 200, what=lambda: str(get(address)))
         it.process.send_signal(signal.SIGTERM)
@@ -246,7 +251,7 @@ def test_a_worker_of_dynamo_is_listed_and_gone_after_its_death(
                 lambda: missing(address, "tiny") == ["prefill"],
                 what=lambda: str(get(address, "/v1/models/tiny/ready")),
             )
-            assert get(address, "/v1/models/tiny/ready")[0] == 503
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 503)
             process.kill()
             took = until(lambda: not listed(address), seconds=60, what=lambda: str(get(address)))
             print(f"{kind}: gone {took:.1f} s after kill -9 of Dynamo's worker")
@@ -267,14 +272,17 @@ def test_a_worker_of_the_library_is_seen_to_turn(fleet: Mapping[str, str]) -> No
         try:
             assert process.stdin is not None
             until(lambda: len(listed(address)) == 1, what=lambda: str(details(address)))
-            assert get(address, "/v1/models/tiny/ready")[0] == 200
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 200)
             process.stdin.write("hang\n")
             process.stdin.flush()
             until(lambda: not listed(address), what=lambda: str(details(address)))
-            until(lambda: bool(details(address)["not_ready"]), what=lambda: str(details(address)))
-            (one,) = details(address)["not_ready"]
-            assert one["reason"] == "canary_timeout"
-            assert get(address, "/v1/models/tiny/ready")[0] == 503
+            until(
+                lambda: (
+                    [one["reason"] for one in details(address)["not_ready"]] == ["canary_timeout"]
+                ),
+                what=lambda: str(details(address)),
+            )
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 503)
             process.stdin.write("go\n")
             process.stdin.flush()
             until(lambda: len(listed(address)) == 1, what=lambda: str(details(address)))

@@ -51,7 +51,7 @@ class Worker:
         for line in self.process.stdout:
             self._lines.put(line.rstrip("\n"))
 
-    def line(self, beginning: str, *, seconds: float = 10) -> str:
+    def line(self, beginning: str, *, seconds: float = 20) -> str:
         """Wait for a line that begins so."""
         until = time.monotonic() + seconds
         while True:
@@ -63,7 +63,7 @@ class Worker:
         """Return the codes of /health and /live."""
         return get(self.address, "/health").status, get(self.address, "/live").status
 
-    def wait(self, condition: Callable[[], bool], *, seconds: float = 5) -> None:
+    def wait(self, condition: Callable[[], bool], *, seconds: float = 20) -> None:
         """Wait for a condition."""
         assert eventually(condition, within=seconds), "the condition never came"
 
@@ -88,15 +88,15 @@ def workers() -> Iterator[list[Worker]]:
 @pytest.mark.end_to_end
 def test_sigterm_drains_readiness_first_and_the_status_port_last(workers: list[Worker]) -> None:
     """Not ready at once, live to the end; the stream in flight ends; then the port closes."""
-    worker = Worker(1.5)
+    worker = Worker(4)
     workers.append(worker)
     worker.line("streaming")
     worker.wait(lambda: worker.codes() == (200, 200))
     worker.process.send_signal(signal.SIGTERM)
-    worker.wait(lambda: worker.codes() == (503, 200), seconds=0.5)
+    worker.wait(lambda: worker.codes() == (503, 200), seconds=2)
     report = get(worker.address, "/health?verbose").json["details"]
     assert report["readiness"]["rule"] == "draining"
-    assert worker.line("stream ended") == "stream ended 30"
+    assert worker.line("stream ended") == "stream ended 80"
     worker.line("left")
     assert worker.process.wait(10) == 0
     with pytest.raises(ConnectionRefusedError):
@@ -106,13 +106,11 @@ def test_sigterm_drains_readiness_first_and_the_status_port_last(workers: list[W
 @pytest.mark.end_to_end
 def test_a_stream_beyond_the_drain_timeout_is_not_waited_for(workers: list[Worker]) -> None:
     """Draining has an end, however long a user's stream."""
-    worker = Worker(8, DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT="0.3")
+    worker = Worker(60, DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT="0.3")
     workers.append(worker)
     worker.line("streaming")
-    began = time.monotonic()
     worker.process.send_signal(signal.SIGTERM)
     worker.wait(lambda: _refused(worker), seconds=20)
-    assert time.monotonic() - began < 9
 
 
 @pytest.mark.end_to_end
@@ -131,15 +129,15 @@ def test_a_second_signal_waits_no_longer(workers: list[Worker]) -> None:
 @pytest.mark.end_to_end
 def test_draining_is_shown_for_as_long_as_the_grace_period(workers: list[Worker]) -> None:
     """A load balancer needs time to see it, even when nothing is in flight."""
-    worker = Worker(0.1, DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS="1")
+    worker = Worker(0.1, DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS="3")
     workers.append(worker)
     worker.line("stream ended")
     worker.wait(lambda: worker.codes() == (200, 200))
     worker.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    worker.wait(lambda: worker.codes() == (503, 200), seconds=0.5)
+    worker.wait(lambda: worker.codes() == (503, 200), seconds=2)
     worker.line("left")
-    assert time.monotonic() - began > 0.9
+    assert time.monotonic() - began > 2.9
 
 
 @pytest.mark.end_to_end
@@ -194,9 +192,7 @@ async def test_a_runtime_opened_early_is_live_and_not_ready_until_it_is_entered(
     async with runtime:
         assert runtime.address == address
         runtime.set_health_status("ready")
-        ready = await asyncio.to_thread(
-            eventually, lambda: get(address, "/health").status == 200, within=5
-        )
+        ready = await asyncio.to_thread(eventually, lambda: get(address, "/health").status == 200)
         assert ready
     with pytest.raises(ConnectionRefusedError):
         get(address, "/health")

@@ -104,7 +104,7 @@ def get(address: str, path: str, *headers: str) -> Response:
         return client.ask("GET", path, "Connection: close", *headers)
 
 
-def eventually(condition: Callable[[], bool], *, within: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], *, within: float = 20.0) -> bool:
     """Poll until the condition holds."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:

@@ -164,11 +164,11 @@ def test_trickled_headers_do_not_renew_their_time(serve: Serve) -> None:
 
 def test_silent_connections_are_closed(serve: Serve) -> None:
     """One that sends nothing ends after the header time, one that idles after the idle time."""
-    address = serve(header_timeout=0.2, idle_timeout=0.4).address
+    address = serve(header_timeout=0.5, idle_timeout=1.0).address
     with Client(address) as silent, Client(address) as idle:
         assert idle.ask("GET", "/health").status == 200
-        assert silent.closed_within(2.0)
-        assert idle.closed_within(2.0)
+        assert silent.closed_within(5.0)
+        assert idle.closed_within(5.0)
     counts = evictions(address)
     assert (counts["header_timeout"], counts["idle_timeout"]) == (1, 1)
 
@@ -220,7 +220,7 @@ def test_few_descriptors_and_many_idle_connections(start_worker: Callable[..., W
             start = time.monotonic()
             assert get(worker.address, "/health").status == 200
             slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 0.5
+    assert slowest < 1.0  # the patience of a probe
     assert evictions(worker.address)["limit"] >= 1500 - 1024
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.end_to_end
 Start = Callable[..., Worker]
 
 STALL = 0.4
-BUDGET = 1.2
+BUDGET = 2.4
+BLOCKED = 5.0
+"""Seconds: so long that a busy machine has time to see it."""
+ROOM = 1.5
+"""Seconds that a busy machine may be late."""
 
 
 class Prober:
@@ -49,36 +53,36 @@ class Prober:
 def assert_it_shows(prober: Prober, state: str) -> None:
     """Readiness goes with the stall budget, liveness stays until the other, and the cause shows."""
     waited = prober.seconds_until("/health", 503)
-    assert STALL - 0.2 <= waited < STALL + 0.8
+    assert STALL - 0.2 <= waited < STALL + ROOM
     assert prober.probe("/live").status == 200
     worker = prober.seen()
     assert (worker["state"], worker["reason"]) == (state, state)
     waited += prober.seconds_until("/live", 503)
-    assert BUDGET - 0.2 <= waited < BUDGET + 0.9
+    assert BUDGET - 0.2 <= waited < BUDGET + ROOM
 
 
 def test_a_blocked_loop(start_worker: Start) -> None:
     """`time.sleep` in the event loop: the thread still beats, the loop does not."""
     worker = start_worker()
     prober = Prober(worker)
-    worker.order("sleep 2.2")
+    worker.order(f"sleep {BLOCKED}")
     assert_it_shows(prober, "loop_blocked")
-    assert prober.seconds_until("/health", 200) < 1.5
-    assert prober.probe("/live").status == 200
+    assert prober.seconds_until("/health", 200) < BLOCKED - BUDGET + ROOM
+    prober.seconds_until("/live", 200)
 
 
 def test_a_held_gil(start_worker: Start) -> None:
     """A C call that keeps the GIL: nothing in the worker runs, and every probe is fast."""
     worker = start_worker()
     prober = Prober(worker)
-    worker.order("hold 2.2")
+    worker.order(f"hold {BLOCKED}")
     assert_it_shows(prober, "process_frozen")
-    assert prober.seconds_until("/health", 200) < 1.5
+    assert prober.seconds_until("/health", 200) < BLOCKED - BUDGET + ROOM
     took = sorted(prober.took)
     print(f"{len(took)} probes, the slowest took {took[-1] * 1000:.1f} ms")
-    # A test machine may be busy; behind the GIL the slowest would take 2 s.
+    # A test machine may be busy; behind the GIL the slowest would take 5 s.
     assert took[len(took) * 9 // 10] <= 0.05
-    assert took[-1] < 1.0
+    assert took[-1] < ROOM
 
 
 def test_a_stopped_process(start_worker: Start) -> None:
@@ -90,13 +94,13 @@ def test_a_stopped_process(start_worker: Start) -> None:
         assert_it_shows(prober, "process_stopped")
     finally:
         worker.signal(signal.SIGCONT)
-    assert prober.seconds_until("/health", 200) < 1.0
-    assert prober.probe("/live").status == 200
+    assert prober.seconds_until("/health", 200) < ROOM
+    prober.seconds_until("/live", 200)
 
 
 def test_a_short_blockage_changes_nothing(start_worker: Start) -> None:
     """Below the budget every probe says what the worker said."""
-    worker = start_worker(loop_stall=1.0)
+    worker = start_worker(loop_stall=2.0)
     worker.order("hold 0.5")
     deadline = time.monotonic() + 0.8
     while time.monotonic() < deadline:
@@ -106,8 +110,8 @@ def test_a_short_blockage_changes_nothing(start_worker: Start) -> None:
 def test_a_blocked_loop_while_loading(start_worker: Start) -> None:
     """A worker that was never ready stays live, however long its loop is blocked."""
     worker = start_worker(armed=False)
-    worker.order("hold 1.8")
-    deadline = time.monotonic() + 1.7
+    worker.order("hold 3.5")
+    deadline = time.monotonic() + 3.4
     while time.monotonic() < deadline:
         assert get(worker.address, "/live").status == 200
 
@@ -115,10 +119,10 @@ def test_a_blocked_loop_while_loading(start_worker: Start) -> None:
 def test_a_lease_excuses_liveness(start_worker: Start) -> None:
     """An announced pause costs readiness, not liveness."""
     worker = start_worker()
-    worker.order("lease 2.5")
-    worker.order("sleep 2.0")
+    worker.order("lease 30")
+    worker.order("sleep 4.0")
     assert eventually(lambda: get(worker.address, "/health").status == 503)
-    deadline = time.monotonic() + 1.4
+    deadline = time.monotonic() + 3.4
     while time.monotonic() < deadline:
         assert get(worker.address, "/live").status == 200
 
@@ -134,12 +138,12 @@ def test_details_survive_the_silence(start_worker: Start) -> None:
     assert details["details_age"] > STALL / 2
     start = time.monotonic()
     assert b"worker_metric 1\n" in get(worker.address, "/metrics").body
-    assert time.monotonic() - start < 0.3
+    assert time.monotonic() - start < ROOM
 
 
 def test_a_killed_worker(start_worker: Start) -> None:
     """The first probe after its death knows; all are told for a while, then the port is free."""
-    worker = start_worker(linger=1.0)
+    worker = start_worker(linger=3.0)
     worker.kill()
     first = get(worker.address, "/health?verbose")
     assert first.status == 503

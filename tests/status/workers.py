@@ -29,7 +29,7 @@ class Worker:
     """The test's hold on a worker process."""
 
     def __init__(self, *, descriptors: int | None = None, **config: Any) -> None:
-        settings = {"host": "127.0.0.1", "loop_stall": 0.4, "loop_budget": 1.2, "linger": 3.0}
+        settings = {"host": "127.0.0.1", "loop_stall": 0.4, "loop_budget": 2.4, "linger": 3.0}
         command = [sys.executable, "-m", "tests.status.workers", json.dumps(settings | config)]
         if descriptors is not None:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh", *command]
