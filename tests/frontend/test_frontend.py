@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -159,3 +161,68 @@ async def test_a_connection_that_asks_nothing_is_left(monkeypatch: pytest.Monkey
             writer.write(b"GET /li")
             assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("header", ["Accept: */*", "Accept-Encoding: x\r\nIf-None-Match: x"])
+async def test_a_reader_that_takes_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    """By the short way and by the server's; what was not taken is given up, not kept."""
+    monkeypatch.setattr("serinus.frontend.server._PATIENCE", 0.5)
+    caplog.set_level(logging.INFO, logger="serinus")
+    async with listing_of_megabytes() as it, connected(it) as reader:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(
+            reader, f"GET /health HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode()
+        )
+        await until(lambda: "took nothing for 0.5 s and was left" in caplog.text)
+        came = 0
+        with suppress(ConnectionError):
+            while data := await loop.sock_recv(reader, 1 << 20):
+                came += len(data)
+        assert came < it.view.listing.length
+        assert (await get(it.address, "/live"))[0] == 200
+
+
+async def test_a_slow_reader_gets_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever takes something now and then is waited for, however long all of it takes."""
+    monkeypatch.setattr("serinus.frontend.server._PATIENCE", 1.0)
+    caplog.set_level(logging.INFO, logger="serinus")
+    async with listing_of_megabytes() as it, connected(it, room=1 << 16) as reader:
+        loop = asyncio.get_running_loop()
+        request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        await loop.sock_sendall(reader, request)
+        came = 0
+        while data := await loop.sock_recv(reader, 1 << 18):
+            came += len(data)
+            await asyncio.sleep(0.02)
+        assert came > it.view.listing.length
+        assert "took nothing" not in caplog.text
+
+
+@asynccontextmanager
+async def listing_of_megabytes() -> AsyncIterator[Frontend]:
+    """A frontend whose listing does not fit the buffers of a socket."""
+    store = Memory()
+    async with (
+        frontend(store, outside_interval=0.0, discovery_lease=60.0) as it,
+        Discovery(store, lease=60.0, owner="worker") as worker,
+    ):
+        place = "http://10.0.0.1:8000/" + "x" * 4000
+        announce(worker, *(instance(number, place=place) for number in range(1, 2001)))
+        await until(lambda: len(it.view.listing) == 2000)
+        it.view.listing.chunks()
+        yield it
+
+
+@asynccontextmanager
+async def connected(it: Frontend, *, room: int = 4096) -> AsyncIterator[socket.socket]:
+    """A connection with that much room at this end."""
+    with socket.socket() as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        ours.setblocking(False)
+        host, _, port = it.address.removeprefix("http://").rpartition(":")
+        await asyncio.get_running_loop().sock_connect(ours, (host, int(port)))
+        yield ours

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
 from serinus.discovery.memory import Memory
-from serinus.frontend.answer import Answer, answer_json
+from serinus.frontend.answer import Answer, answer_json, of_chunks
 from serinus.frontend.frontend import Frontend
 from serinus.frontend.shortcut import Ready, Shortcut
 from serinus.settings import Settings
@@ -16,6 +18,12 @@ KUBELET = (
     b"GET /health HTTP/1.1\r\nHost: 10.0.0.1:8000\r\nUser-Agent: kube-probe/1.31\r\n"
     b"Accept: */*\r\n\r\n"
 )
+
+
+class Body(bytearray):
+    """A chunk whose end can be seen."""
+
+
 ANSWER = answer_json(200, {"status": "healthy"})
 
 
@@ -71,6 +79,22 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(1000):
         assert shortcut.answer(KUBELET.replace(b"kube-probe", b"probe%d" % number))
     assert len(shortcut._known) <= 256
+
+
+def test_answers_that_are_over_are_not_kept_for_each_who_asked() -> None:
+    """A fleet that changes has another listing each time, and each may be large."""
+    listings: list[weakref.ref[Body]] = []
+
+    def fresh() -> Answer:
+        body = Body(b"x" * 1000)
+        listings.append(weakref.ref(body))
+        return of_chunks(200, (b"[", body, b"]"))  # type: ignore[arg-type] # bytes take no weak reference
+
+    shortcut = Shortcut(lambda _: fresh)
+    for number in range(200):
+        assert shortcut.answer(KUBELET.replace(b"kube-probe", b"probe%d" % number))
+    gc.collect()
+    assert sum(listing() is not None for listing in listings) <= 4
 
 
 def test_another_answer_is_written_anew() -> None:

@@ -243,3 +243,21 @@ async def test_what_changes_while_a_large_listing_is_taken_in_comes_after_it() -
         await asyncio.sleep(1)
         assert list(frontend.view.amiss) == [instance(1999).name]
         assert len(frontend.view.listing) == 1999
+
+
+async def test_all_answers_are_of_the_same_moment() -> None:
+    """Who sees an instance listed and then asks for its model is told of that instance too."""
+    store = Memory()
+    async with seen(store) as frontend:
+        await asyncio.sleep(0.5)
+        frontend.view._told.clear()  # what changes is taken in below, when the test says so
+        async with worker(store, instance(1, model="tiny")):
+            assert len(frontend.view.listing) == 1
+            assert (frontend.health()["endpoints"], frontend.health()["instances"]) == ([], [])
+            assert frontend.bodies.model_ready("tiny") is None
+            frontend.refresh()
+            assert frontend.health()["endpoints"] == ["dyn://demo.backend.generate"]
+            assert len(frontend.health()["instances"]) == 1
+            ready = frontend.bodies.model_ready("tiny")
+            assert ready is not None
+            assert ready.status == 200

@@ -2,6 +2,8 @@
 
 A change marks what it touches. What is asked for next is rendered from the parts that were marked,
 once for all who ask: a request costs the same in a fleet of any size, but for the bytes it sends.
+All of them are of the same moment, that of the last refresh: who sees an instance listed and then
+asks for its model is told of that instance too.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ class Bodies:
         self._last_head: tuple[object, _Head] | None = None
         self._instances: tuple[_Head, tuple[bytes, ...], Answer] | None = None
         self._seal = secrets.token_hex(4).encode()
+        self._listed: tuple[bytes, ...] = ()
+        self._endpoints: tuple[str, ...] = ()
+        self._endpoints_version = -1
         self._pools: dict[EndpointAddress, dict[str, Any]] = {}
         self._panic: set[str] = set()
         self._models: dict[str, dict[str, Any]] = {}
@@ -64,8 +69,12 @@ class Bodies:
             self._take_model(model)
         self.pools_version += bool(pools)
         self.models_version += bool(models)
+        self._listed = self._view.listing.chunks()
+        if self._endpoints_version != self._view.endpoints_changed:
+            self._endpoints_version = self._view.endpoints_changed
+            self._endpoints = tuple(self._view.endpoints)
         self.version += 1
-        self._health = None
+        self._health = self._view.health
         return pools, models
 
     def _take_pool(self, address: EndpointAddress) -> None:
@@ -107,6 +116,11 @@ class Bodies:
         return self._models
 
     @property
+    def listed(self) -> tuple[bytes, ...]:
+        """All instances that are listed, as they are shown, in pieces."""
+        return self._listed
+
+    @property
     def panic(self) -> list[str]:
         """The endpoints in panic."""
         return sorted(self._panic)
@@ -121,7 +135,7 @@ class Bodies:
         if not instances:
             whole = head.text + b"}"
             return self._keep("endpoints", head, lambda: of_chunks(self._code(), (whole,)))
-        chunks = self._view.listing.chunks()
+        chunks = self._listed
         kept = self._instances
         if kept is None or kept[0] is not head or kept[1] is not chunks:
             self.renderings += 1
@@ -139,7 +153,7 @@ class Bodies:
         health, view = self.health_now, self._view
         age = view.knowledge.age if health.stage is Stage.STALE else None
         seconds = None if age is None else int(age)
-        made_of = (health, seconds, view.endpoints_changed, self.pools_version)
+        made_of = (health, seconds, self._endpoints_version, self.pools_version)
         if self._last_head is None or self._last_head[0] != made_of:
             self._last_head = (made_of, self._render_head(health, seconds))
         return self._last_head[1]
@@ -157,7 +171,7 @@ class Bodies:
             told["panic"] = self.panic
         if health.stage not in (Stage.READY, Stage.STALE):
             return _Head(dumps(told), whole=True)
-        told["endpoints"] = sorted(self._view.endpoints)
+        told["endpoints"] = sorted(self._endpoints)
         return _Head(dumps(told)[:-1], whole=False)
 
     def model_list(self) -> Answer:

@@ -137,8 +137,8 @@ class Events:
         told["models"] = [model for _, model in sorted(bodies.models.items())]
         if not reader.with_instances:
             return self._event(b"state", dumps(told))
-        listing = self._view.listing.chunks()
-        return self._event(b"state", dumps(told)[:-1] + b',"instances":[', *listing, b"]}")
+        listed = bodies.listed
+        return self._event(b"state", dumps(told)[:-1] + b',"instances":[', *listed, b"]}")
 
     def _change(self, reader: Reader) -> list[bytes]:
         pools, models, instances = reader.take()

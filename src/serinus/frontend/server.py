@@ -14,6 +14,7 @@ from typing import Any
 
 from serinus.errors import MissingExtraError
 from serinus.frontend.app import App
+from serinus.frontend.outlet import Outlet
 from serinus.frontend.shortcut import Shortcut
 
 try:
@@ -29,11 +30,13 @@ _SILENCE = 10.0
 _KEEP_ALIVE = 75
 _WRITE_AHEAD = 1 << 20
 """Bytes that may wait for a slow reader; they are references to chunks that all readers share."""
+_PATIENCE = 30.0
+"""Seconds that a reader may take nothing of what was written to it."""
 _CONNECTIONS = 10_000
 
 
 class _Protocol(HttpToolsProtocol):
-    """Takes the short way where there is one, and leaves a connection that asks nothing.
+    """Takes the short way where there is one; leaves who asks nothing, and who takes nothing.
 
     uvicorn itself waits for ever for the first word.
     """
@@ -45,12 +48,13 @@ class _Protocol(HttpToolsProtocol):
     """Whether a whole request came since the connection was made, or the last one began."""
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(Outlet(transport, patience=_PATIENCE))  # type: ignore[arg-type]
         transport.set_write_buffer_limits(high=_WRITE_AHEAD)
         self._first_word = self.loop.call_later(_SILENCE, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._first_word.cancel()
+        self.transport.end()  # type: ignore[attr-defined]
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

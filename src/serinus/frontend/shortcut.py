@@ -7,6 +7,7 @@ depends on nothing else in the request. Everything else goes the way of the serv
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -19,6 +20,8 @@ Ready: TypeAlias = Callable[[], Answer]
 _LARGEST = 2048
 _MOST = 256
 """Requests that are remembered; more would be somebody who tries."""
+_WRITTEN = 4
+"""Answers whose pieces are kept, whoever asks: a fleet has few, and an old one may be large."""
 _SPEAKING = frozenset(
     {b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade"}
     | {b"if-none-match", b"authorization"}
@@ -31,22 +34,26 @@ class Shortcut:
 
     def __init__(self, ready: Callable[[str], Ready | None]) -> None:
         self._ready = ready
-        self._known: dict[bytes, _Way] = {}
+        self._known: dict[bytes, Ready] = {}
+        self._written: deque[tuple[Answer, list[bytes]]] = deque(maxlen=_WRITTEN)
 
     def answer(self, request: bytes) -> list[bytes] | None:
         """Return what is written for a whole request; None if it does not go this way."""
-        way = self._known.get(request)
-        if way is None:
+        ready = self._known.get(request)
+        if ready is None:
             ready = self._understood(request)
             if ready is None:
                 return None
             if len(self._known) >= _MOST:
                 del self._known[next(iter(self._known))]
-            way = self._known[request] = _Way(ready)
-        answer = way.ready()
-        if way.answer is not answer:
-            way.answer, way.pieces = answer, _pieces(answer)
-        return way.pieces
+            self._known[request] = ready
+        answer = ready()
+        for written, pieces in self._written:
+            if written is answer:
+                return pieces
+        pieces = _pieces(answer)
+        self._written.append((answer, pieces))
+        return pieces
 
     def _understood(self, request: bytes) -> Ready | None:
         if len(request) > _LARGEST or not request.endswith(b"\r\n\r\n"):
@@ -67,17 +74,6 @@ class Shortcut:
         if hosts != 1 or not words[1].isascii():
             return None
         return self._ready(words[1].decode())
-
-
-class _Way:
-    """A request that is understood, and what was written for it last."""
-
-    __slots__ = ("answer", "pieces", "ready")
-
-    def __init__(self, ready: Ready) -> None:
-        self.ready = ready
-        self.answer: Answer | None = None
-        self.pieces: list[bytes] = []
 
 
 def _pieces(answer: Answer) -> list[bytes]:
