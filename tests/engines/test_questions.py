@@ -8,7 +8,7 @@ from serinus.engines.vllm import VllmEngine
 
 def test_vllm_is_asked_by_token_ids() -> None:
     """Neither tokenizer nor chat template has a part in it, and the ids of the answer are told."""
-    (question,) = VllmEngine().alternatives("tiny")
+    question = VllmEngine().canary("tiny")
     assert (question.method, question.path) == ("POST", "/v1/completions")
     assert json.loads(question.body) == {
         "model": "tiny",

@@ -184,8 +184,10 @@ async def test_an_engine_that_counts_at_the_end_is_not_called_stalled_in_the_mid
     """As SGLang of older releases: its own health generates, and says that tokens come.
 
     A canary would have to wait for a slot; when the health keeps silent too, nobody vouches for it.
+    Their `/health` does not generate: it says 200 to the end, and is no word for anybody's tokens.
     """
     engine = ScriptedEngine()
+    engine.answers["/health_generate"] = engine.text("")
     silent = asyncio.Event()
     running = 0
 
@@ -203,12 +205,13 @@ async def test_an_engine_that_counts_at_the_end_is_not_called_stalled_in_the_mid
         engine.answers["/v1/completions"] = waits_for_a_slot
         await rig.until(lambda: rig.standing().busy, seconds=NOTICED, what="busy")
         await rig.holds(lambda: rig.ready, seconds=3 * STALL)
-        engine.answers["/health"] = waits_for_a_slot
+        engine.answers["/health_generate"] = waits_for_a_slot
         await rig.until(lambda: not rig.ready, seconds=4 * STALL + 5, what="not ready")
         assert rig.reason() in STANDS_STILL
         endpoint: Any = as_json(rig.report, wall=str)["endpoints"]
         [told] = endpoint.values()
         assert told["decided_by"] == "engine counters"
+        assert engine.count("/health") == 0
         silent.set()
 
 

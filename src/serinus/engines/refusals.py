@@ -27,6 +27,8 @@ _FULL = (
     "model is overloaded",  # TGI
 )
 """What engines say, in lower case, when their queue is full."""
+_UNKNOWN_FIELD = ("extra inputs are not permitted", "extra_forbidden")
+"""What servers made of pydantic say of a field that their release does not have (vLLM to 0.6)."""
 _NO_ROUTE = frozenset({404, 405, 501})
 
 
@@ -82,7 +84,7 @@ def _meaning(status: int, error: object) -> tuple[Blame, bool, str]:
         return Blame.CANARY, False, "refused by authorization"
     if status in _LOAD or (status == 503 and _says_full(message)):
         return Blame.LOAD, False, "the engine has too much to do"
-    if _lacks_completions(status, message):
+    if _lacks_completions(status, message) or _lacks_a_field(status, message):
         return Blame.CANARY, True, "not supported by the server"
     if status == 404 and _speaks_of_model(error, message):
         return Blame.CANARY, False, "model not found"
@@ -104,6 +106,11 @@ def _lacks_completions(status: int, message: str) -> bool:
     if status not in {400, 404, 422, 501}:
         return False
     return "support" in message and ("completion" in message or "endpoint" in message)
+
+
+def _lacks_a_field(status: int, message: str) -> bool:
+    """The question is one of another release: there may be another way to put it."""
+    return status in {400, 422} and any(words in message for words in _UNKNOWN_FIELD)
 
 
 def _speaks_of_model(error: object, message: str) -> bool:

@@ -1,7 +1,9 @@
 """SGLang's server (`sglang.launch_server`), asked by token ids. Names as of 0.5.23, its source.
 
-Its `/health` generates one token and looks once a second whether anything came back: 1.0 s on an
-idle engine, 20 s until it gives up. Its page is there with `--enable-metrics` alone.
+Its `/health_generate` generates one token and looks once a second whether anything came back: 1.0 s
+on an idle engine, 20 s until it gives up. `/health` is the same only from 0.5.0 on, and not where
+`SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION=false`: there it says 200 for as long as the port is open.
+So it is never asked. Its page is there with `--enable-metrics` alone.
 
 A long prompt is read in pieces (`--chunked-prefill-size`, 2,048 tokens or more by default), and
 nobody else's token comes before the last of them; `realtime_tokens_total` has each.
@@ -59,7 +61,8 @@ _NO_PEER = "2.2.2.2"
 _SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})
 """Labels of processes that share requests (--enable-metrics-for-all-schedulers reports each)."""
 _TRAITS = Traits(
-    release="0.5.23 (source, and run on CPU); older: no realtime_tokens_total",
+    release="0.5.23 (source, and run on CPU); older: no realtime_tokens_total; before 0.5 /health"
+    " does not generate (0.4.6, source)",
     counted="usage, or meta_info.completion_tokens of /generate: a token can be unprintable",
     work="running + queued, as of the last prefill or the last 40 decode steps",
     names=_NAMES,
@@ -68,7 +71,8 @@ _TRAITS = Traits(
         Lie("sglang:num_running_reqs", "is written every 40 steps, and in older releases stays"
             " up to 30 s after the last request"),
         Lie("sglang:gen_throughput", "keeps its last value while the scheduler is frozen"),
-        Lie("/health", "takes 20 s to say 503 of a frozen scheduler"),
+        Lie("/health", "takes 20 s to say 503 of a frozen scheduler; before 0.5, or where it is"
+            " told not to generate, it says 200"),
     ),
     health_seconds=1.0,
     health_generates=True,
@@ -89,6 +93,7 @@ class SglangEngine(OpenAiApi):
         member("/model_info", "model_path", "is_generation", told="model_path"),
         samples("sglang:", Weight.HINT),
     )
+    health_path: str = "/health_generate"
     health_is_free: bool = False
     token_id: int = 1
     disaggregated: bool = False

@@ -3,11 +3,13 @@
 Names of its source, 3.x, which are those of 2.0; it does not run here. Counters have no `_total` at
 their end. The size of the batch is written before each step and set to 0 when the batch has ended.
 `/health` asks the shards whether they can allocate and, once a generation has failed, has them
-prefill.
+prefill. The model is read from `/info`, which every release has: 2.0 has no `/v1/models`, and does
+not name its router.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,11 +17,13 @@ from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
 from serinus.engines.counters import CounterNames
+from serinus.engines.foreign import quoted
 from serinus.engines.openai_api import OpenAiApi, chat
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, member, samples
 from serinus.engines.traits import Lie, Traits
 from serinus.engines.transcripts import TranscribingReader, margin, number, said_openai
+from serinus.errors import EngineError
 
 __all__ = ["TgiEngine"]
 
@@ -30,7 +34,7 @@ _NAMES = CounterNames(
     finished=("tgi_request_success",),
 )
 _TRAITS = Traits(
-    release="3.x, with the names of 2.0 (source; not run here)",
+    release="3.x and 2.0 (source; not run here)",
     counted="events with a token, each of which has its id",
     work="sequences in the batch + queue",
     names=_NAMES,
@@ -50,10 +54,23 @@ class TgiEngine(OpenAiApi):
     name: str = "tgi"
     traits: Traits = _TRAITS
     signs: tuple[Sign, ...] = (
-        member("/info", "model_id", "max_concurrent_requests", "router", told="version"),
+        member("/info", "model_id", "max_concurrent_requests", "max_best_of", told="version"),
         samples("tgi_"),
     )
+    models_path: str = "/info"
     health_is_free: bool = False  # after a failed generation it prefills
+
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        """Return its one model."""
+        try:
+            told = json.loads(body)
+        except (ValueError, RecursionError):
+            told = None
+        model = told.get("model_id") if isinstance(told, Mapping) else None
+        if not isinstance(model, str):
+            shown = quoted(body[:1024].decode(errors="replace"))
+            raise EngineError(f'not a list of models: {shown}; expected {{"model_id": …}}')
+        return (model,) if model else ()
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return its own route, then a chat for a gateway that has OpenAI's API alone."""

@@ -6,6 +6,10 @@ What it does not tell: while its EngineCore is frozen, a waiting request is in n
 While it sleeps (`/sleep`) or is paused (`/pause`) its `/health` says 200, new requests get no
 answer and are in no metric. Of sleep its page tells, `/is_sleeping` of both, and that page is there
 with `VLLM_SERVER_DEV_MODE=1` alone, as are the routes that put it to sleep.
+
+Versions: the V0 engine (to 0.8) also counts `num_requests_swapped`, and has no sample of
+`iteration_tokens_total` in its older releases (0.5). Releases before 0.10 have no
+`return_token_ids`; those to 0.6 refuse what they do not know, so the question is put without it.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ _NAMES = CounterNames(
 )
 _SLEEP = "vllm:engine_sleep_state"
 _TRAITS = Traits(
-    release="0.32 (recorded); before the V1 engine (0.8) also num_requests_swapped",
+    release="0.32 (recorded); before the V1 engine (0.8) also num_requests_swapped; to 0.6 asked"
+    " without return_token_ids, which it refuses",
     counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
     work="running + waiting, as the scheduler last said",
     names=_NAMES,
@@ -90,12 +95,17 @@ class VllmEngine(TextTranscripts, OpenAiApi):
         return replace(question, headers=(*question.headers, ("x-data-parallel-rank", str(rank))))
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
-        """Return the one way there is: ids need neither tokenizer nor chat template.
+        """Return a completion of ids, which need neither tokenizer nor chat template.
 
-        The ids of the answer are asked for, because one token's text can be empty.
+        The ids of the answer are asked for, because one token's text can be empty; in the second
+        way they are not, for releases that refuse a field that they do not know (0.6).
         """
-        more = {"stream_options": {"include_usage": True}, "return_token_ids": True}
-        return (completion(model, [self.token_id], more),)
+        usage = {"stream_options": {"include_usage": True}}
+        ids = [self.token_id]
+        return (
+            completion(model, ids, {**usage, "return_token_ids": True}),
+            completion(model, ids, usage),
+        )
 
     def greedy(self, model: str, prompt: str, *, tokens: int) -> tuple[Question, ...]:
         """Return a completion whose tokens are told by their ids, then one without numbers.
