@@ -140,6 +140,20 @@ def test_leases_and_deaths_are_told_as_they_were() -> None:
     assert outcome.live.at(49)
 
 
+def test_a_recorder_that_begins_again_is_no_alarm_and_no_detection() -> None:
+    """In the middle of a fault neither: a judge that has just begun has not found it."""
+    again = Registered(60.0, canary=True)
+    well = case_of(made(told=[again]))
+    for outcome in (recorded(well), replay(well)):
+        assert [turn.ready for turn in outcome.turns] == [True]
+        assert not scored(outcome, ()).false_alarms
+    sick = case_of(made(Engine(hangs=[(59.0, 90.0)]), told=[again], marks=around(59.0, 90.0)))
+    for outcome in (recorded(sick), replay(sick)):
+        [detection] = scored(outcome, sick.faults).detections
+        assert detection.delay is not None
+        assert detection.delay >= 1.0 + RULES.deadline
+
+
 def test_a_proven_hang_turns_liveness_after_its_budget() -> None:
     """As `/live` would have."""
     case = case_of(made(Engine(hangs=[(53.0, 1e9)]), until=200))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serinus.core.evidence import EngineDied, Load, Progress, Registered, Tick
+from serinus.core.evidence import EngineDied, Load, Loading, Phase, Progress, Registered, Tick
 from serinus.core.rules import Rules
 from serinus.replay import Fault, Source, faults_of
 from serinus.replay.history import histories_of
@@ -77,6 +77,14 @@ def test_hindsight_of_a_stall_begins_with_the_silence() -> None:
 def test_what_was_never_proven_is_no_fault() -> None:
     """A model that loads is not sick."""
     assert not faults_in(trace_of(BORN, failed(2), failed(4), failed(6), passed(7)))
+
+
+def test_a_recorder_that_begins_again_accuses_nobody() -> None:
+    """A new session knows of no proof yet: that is no fault, and what it finds then is one."""
+    seen = (BORN, passed(1), passed(11), Registered(20, canary=True))
+    assert not faults_in(trace_of(*seen, Loading(20.1, Phase.FIRST_TOKEN), passed(20.5)))
+    [fault] = faults_in(trace_of(*seen, failed(23), failed(25), passed(40)))
+    assert (fault.what, fault.begin, fault.end) == ("canary_timeout", 11, 39.9)
 
 
 @pytest.mark.parametrize("begin", [53.0, 57.0, 60.5])

@@ -9,11 +9,22 @@ from typing import NamedTuple
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import CanaryPassed, Evidence, Registered
 from serinus.core.rules import Rules
+from serinus.core.status import Reason
 from serinus.core.verdict import Standing
 from serinus.errors import SettingsError, TraceError
 from serinus.traces.entries import Ruled, Seen, Trace
 
-__all__ = ["TargetHistory", "histories_of"]
+__all__ = ["TargetHistory", "histories_of", "unheard"]
+
+_NOT_YET = frozenset(
+    {
+        Reason.UNPROVEN,
+        Reason.PORT_CLOSED,
+        Reason.UNRECOGNISED,
+        Reason.NO_MODEL,
+        Reason.FIRST_TOKEN,
+    }
+)
 
 
 class TargetHistory(NamedTuple):
@@ -51,6 +62,15 @@ class TargetHistory(NamedTuple):
             at = max(at, evidence.at)
             standing = standing.after(evidence, self.rules(at))
             yield evidence, standing
+
+
+def unheard(standing: Standing) -> bool:
+    """Whether nothing speaks for or against an endpoint since it was registered.
+
+    In the middle of a trace that is a new session: Serinus began again, and not the engine.
+    """
+    told = standing.proven_at is not None or standing.fault is not None
+    return not told and standing.verdict.reason in _NOT_YET
 
 
 def histories_of(trace: Trace) -> tuple[TargetHistory, ...]:

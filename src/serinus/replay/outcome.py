@@ -11,6 +11,7 @@ from serinus.core.rules import Rules
 from serinus.core.status import Reason
 from serinus.core.system_health import EndpointHealth, SystemHealth
 from serinus.core.verdict import Standing
+from serinus.replay.history import unheard
 from serinus.replay.kubelet import Answers
 from serinus.replay.truth import Fault
 
@@ -135,6 +136,8 @@ class Witnessing:
         """Take a standing that may be another than before."""
         self._pass(at)
         before = self._endpoints.get(address)
+        if before is not None and unheard(standing):
+            return  # what was said holds until somebody says otherwise
         ready = standing.verdict.ready
         if ready if before is None else ready is not before.standing.verdict.ready:
             self.turns.append(Turn(at, str(address), ready, standing.verdict.reason))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from serinus.core.evidence import CanaryPassed, Evidence
 from serinus.core.status import Reason
 from serinus.core.verdict import Standing
-from serinus.replay.history import TargetHistory
+from serinus.replay.history import TargetHistory, unheard
 from serinus.traces.entries import Trace
 
 __all__ = ["Fault", "Source", "faults_of"]
@@ -74,6 +74,8 @@ def _concluded(history: TargetHistory) -> list[Fault]:
     before: Standing | None = None
     target = str(history.address)
     for evidence, standing in history.standings():
+        if before is not None and unheard(standing):
+            continue
         if before is not None:
             was, now = before.verdict.ready, standing.verdict.ready
             if was and not now:
