@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from serinus.core.evidence import (
     Blinded,
+    CanaryFailed,
+    CanaryFault,
     CanaryUnknown,
     EngineDied,
     Evidence,
@@ -186,6 +188,16 @@ def test_the_engines_own_word_is_a_judge_too() -> None:
     assert shape(outcome) == [(1, True), (40, False), (80, True)]
     assert scored(outcome, case.faults).worst == 10
     assert own_word(case_of(trace_of(BORN, passed(1)))) is None
+
+
+def test_nobodys_health_answers_at_a_closed_port() -> None:
+    """After a death the engine is not asked for its word: what refuses a canary refuses a poll."""
+    refused = CanaryFailed(33, 33, CanaryFault.REFUSED)
+    case = case_of(trace_of(BORN, passed(1), Heard(2, True), refused, marks=around(30, 70)))
+    outcome = own_word(case)
+    assert outcome is not None
+    assert shape(outcome) == [(1, True), (33, False)]
+    assert own_word(case_of(trace_of(BORN, passed(1), refused))) is None
 
 
 def test_an_engine_that_was_first_asked_in_a_fault_was_well_before() -> None:

@@ -11,6 +11,7 @@ from serinus.core.deadlines import Limits
 from serinus.core.evidence import (
     Blinded,
     CanaryFailed,
+    CanaryFault,
     CanaryPassed,
     CanaryUnknown,
     Evidence,
@@ -104,7 +105,8 @@ def own_word(case: Case) -> Outcome | None:
     """Return what a poll of the engines' own health would have said; None if none was recorded.
 
     A single answer that did not come is not held against an engine (it may have been us); two in a
-    row are, and so is one that was not well. Liveness is the same as readiness.
+    row are, and so is one that was not well, or a port at which nobody listens: there the health is
+    refused as the canary was. Liveness is the same as readiness.
     """
     words = [(one, *word) for one in case.histories for word in _words(one)]
     if not words:
@@ -136,6 +138,8 @@ def _words(history: TargetHistory) -> list[tuple[float, bool]]:
             if one.well is not None or silent:
                 told.append((one.at, one.well is True))
             silent = one.well is None
+        elif isinstance(one, CanaryFailed) and one.fault is CanaryFault.REFUSED:
+            told.append((one.at, False))
         elif isinstance(one, CanaryPassed | Progress) and not told:
             told.append((one.at, True))
     return told if asked else []
