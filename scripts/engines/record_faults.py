@@ -69,6 +69,10 @@ ENGINES = {
 """By what `--engine` calls them, the parts that faults speak of: what schedules, what computes."""
 STRICT = frozenset({"transformers"})
 """Engines that refuse a request with fields that they do not know."""
+IN_TURN = frozenset({"transformers"})
+"""Engines that work on one request at a time, and tell nobody: all others wait for its end."""
+LONG, SHORT = 1500, 40
+"""Tokens of a generation: a long one, and one that others may wait for."""
 
 
 class Stage:
@@ -82,7 +86,10 @@ class Stage:
         *,
         port: int,
         body: dict[str, object],
+        long: int,
     ) -> None:
+        self.long = long
+        """Tokens of a long generation."""
         self._parts = parts
         self._body = body
         self._recording = recording
@@ -90,6 +97,7 @@ class Stage:
         self._url = f"http://127.0.0.1:{port}"
         self._busy = threading.Event()
         self._askers: list[threading.Thread] = []
+        self._threads: dict[Part, int] = {}
 
     def mark(self, text: str, *, wall: float | None = None) -> None:
         """Write a mark into the trace; `wall` is when it was, now if None."""
@@ -104,6 +112,13 @@ class Stage:
                 raise SystemExit(f"{self._file}: the engine did not become ready")
             time.sleep(1)
 
+    def find_threads(self) -> None:
+        """Find the threads that faults speak of, which takes traffic: no part of the story."""
+        for part in set(self._parts.values()):
+            if part.thread:
+                pid = self._find(part.process)
+                self._threads[part] = pid if part.thread == "main" else self._busiest(pid)
+
     def _shown(self) -> list[str]:
         return serinus("record", "show", str(self._file), check=False).splitlines()
 
@@ -111,16 +126,15 @@ class Stage:
     def frozen(self, which: str) -> Iterator[float]:
         """Keep a part of the engine from running; yields the wall's time when that began."""
         part = self._parts[which]
-        pid = self._find(part.process)
         if not part.thread:
+            pid = self._find(part.process)
             began = time.time()
             os.kill(pid, signal.SIGSTOP)
             yield began
             os.kill(pid, signal.SIGCONT)
             return
-        thread = pid if part.thread == "main" else self._busiest(pid)
         began = time.time()
-        with held(thread):
+        with held(self._threads[part]):
             yield began
 
     @contextmanager
@@ -198,7 +212,7 @@ def busy_core_frozen(stage: Stage) -> None:
 def busy_worker_frozen(stage: Stage) -> None:
     """The process with the model stands still in the middle of generations."""
     time.sleep(KNOWN)
-    with stage.traffic(2, tokens=1500):
+    with stage.traffic(2, tokens=stage.long):
         time.sleep(BUSY)
         freeze(stage, "worker", seconds=80)
         time.sleep(10)
@@ -261,11 +275,19 @@ def record(name: str, fault: str, folder: Path, *, serve: str, model: str) -> Pa
         )
         everyone: list[int] = []
         try:
-            stage = Stage(ENGINES[name], recording, file, port=port, body=body)
+            stage = Stage(
+                ENGINES[name],
+                recording,
+                file,
+                port=port,
+                body=body,
+                long=SHORT if name in IN_TURN else LONG,
+            )
             while not file.exists() and recording.poll() is None:
                 time.sleep(0.1)
             stage.wait_until_ready()
             everyone = descendants(recording.pid)
+            stage.find_threads()
             FAULTS[fault](stage)
             time.sleep(WELL)
         finally:
