@@ -183,7 +183,7 @@ class FleetScenarios:
             killed.kill()
             assert await took(lambda: len(fleet.gone) == 2) <= LEASE + LATE
             assert fleet.has(3, owner="other")
-            assert fleet.mirror.age is None
+            await until(lambda: fleet.mirror.age is None)
 
     async def test_of_two_workers_with_one_id_the_first_is_listed(self, place: Place) -> None:
         """The second says so, goes on, and is listed when the first is gone."""

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -99,9 +100,9 @@ async def test_a_record_of_the_reference_is_listed_for_its_ten_seconds(world: Fi
         os.utime(bucket / NAME, (old, old))
         async with kept(world.client()) as reader, watched(reader, PREFIX) as seen:
             assert (await reader.list(PREFIX)).entries == {KEY: REFERENCE, OTHER: b"1"}
-            await until(lambda: Change(KEY, None) in seen, seconds=4)
+            await until(lambda: Change(KEY, None) in seen, seconds=6)
             os.utime(bucket / NAME)
-            await until(lambda: Change(KEY, REFERENCE) in seen, seconds=2)
+            await until(lambda: Change(KEY, REFERENCE) in seen)
 
 
 async def test_what_the_dead_left_is_removed_by_who_watches(world: FileWorld) -> None:
@@ -112,8 +113,8 @@ async def test_what_the_dead_left_is_removed_by_who_watches(world: FileWorld) ->
         async with world.client().session(lease=1) as dying:
             await dying.put(KEY, b"dead")
             async with watched(reader, PREFIX) as seen:
-                await until(lambda: Change(KEY, None) in seen, seconds=5)
-                await until(lambda: not (bucket / NAME).exists(), seconds=2)
+                await until(lambda: Change(KEY, None) in seen)
+                await until(lambda: not (bucket / NAME).exists())
         assert [path.name for path in bucket.iterdir()] == [NAME.replace("1f", "20")]
 
 
@@ -149,7 +150,7 @@ async def test_a_holder_whose_file_was_taken_knows_it_at_its_next_beat(world: Fi
         await asyncio.sleep(0.1)
         (world.root / "v1/instances" / NAME).write_bytes(b"other")
         with pytest.raises(DiscoveryError, match="removed, or taken by another process"):
-            await asyncio.wait_for(keeper, 2)
+            await asyncio.wait_for(keeper, 20)
     assert (world.root / "v1/instances" / NAME).read_bytes() == b"other"  # not taken back either
 
 
@@ -163,7 +164,7 @@ async def test_a_holder_that_was_held_up_for_a_lease_fails(
         await asyncio.sleep(0.1)
         time.sleep(1.2)  # noqa: ASYNC251 - the loop is blocked, as by a program that computes
         with pytest.raises(DiscoveryError, match="held up for 1"):
-            await asyncio.wait_for(keeper, 2)
+            await asyncio.wait_for(keeper, 20)
 
 
 async def test_nobody_is_dead_because_the_reader_did_not_look(world: FileWorld) -> None:
@@ -258,6 +259,33 @@ async def test_a_directory_of_strangers_where_everyone_writes_is_refused(tmp_pat
         await session.put(KEY, b"1")
 
 
+async def test_a_file_system_that_hangs_holds_one_thread_and_not_one_for_each_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every try says that there is no answer; when there is one again, the next try has it."""
+    answers = threading.Event()
+    look = Path.is_dir
+
+    def hang(path: Path) -> bool:
+        answers.wait()
+        return look(path)
+
+    backend = File(tmp_path / "kv")
+    monkeypatch.setattr(Path, "is_dir", hang)
+    try:
+        for _ in range(5):
+            with pytest.raises(DiscoveryError, match=r"did not answer for 0\.2 s"):
+                async with backend.session(lease=0.2):
+                    raise AssertionError("used what does not answer")
+        names = [thread.name for thread in threading.enumerate()]
+        assert len([name for name in names if name.startswith("serinus-discovery")]) == 1
+    finally:
+        answers.set()
+    async with backend.session(lease=5) as session:
+        await session.put(KEY, b"1")
+        assert (await session.list(KEY)).entries == {KEY: b"1"}
+
+
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """What was asked for, and what the system says."""
     (tmp_path / "file").touch()
@@ -293,9 +321,9 @@ async def test_on_a_full_disk_what_is_stored_stays_and_what_is_new_is_refused(ti
                 assert not await again.create(KEY, b"1")
                 await again.put(KEY, b"1")
                 await asyncio.sleep(1.5)
-            await until(lambda: Change(KEY, None) in seen, seconds=1)  # it was the last one's
+            await until(lambda: Change(KEY, None) in seen)  # it was the last one's
         (tiny / "ballast").unlink()
-        await asyncio.wait_for(reader.put(OTHER, b"2"), 1)
+        await asyncio.wait_for(reader.put(OTHER, b"2"), 20)
         assert (await reader.list(PREFIX)).entries == {OTHER: b"2"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -13,6 +14,7 @@ from serinus.core.address import EndpointAddress
 from serinus.errors import RequestError, SettingsError
 from serinus.request_plane.gate import Gate
 from serinus.request_plane.http_ingress import HttpIngress
+from serinus.request_plane.keepalive import GONE, kept_alive
 from serinus.request_plane.tcp_ingress import TcpIngress
 from tests.request_plane.services import ADDRESS, LIMIT, Plane, Service, plane_of, until
 
@@ -149,6 +151,27 @@ async def test_an_answer_that_is_cut_is_not_whole(plane: Plane) -> None:
     assert cut.value.fault == "transport"
 
 
+async def test_a_machine_that_is_gone_is_noticed(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody closes its connections; every one that a caller reads asks now and then."""
+    told: list[socket.socket] = []
+
+    def note(place: socket.socket) -> None:
+        kept_alive(place)
+        told.append(place)
+
+    for module in ("keepalive", "http_caller"):
+        monkeypatch.setattr(f"serinus.request_plane.{module}.kept_alive", note)
+    async with aclosing(plane.call({"items": 1, "hang": True})) as answer:
+        await anext(answer)
+        assert len(told) == {"http": 1, "tcp": 4}[plane.name]
+        for place in told:
+            assert place.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert place.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == GONE // 4
+            assert place.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == GONE * 1000
+
+
 async def test_a_request_that_is_too_large_is_refused(plane: Plane) -> None:
     """And the next one is served."""
     with pytest.raises(RequestError, match=f"accepted: at most {LIMIT}"):
@@ -265,6 +288,21 @@ async def test_what_is_no_json_is_refused(http: Plane, body: str) -> None:
     assert "the request is no JSON" in told
 
 
+async def test_a_request_whose_body_does_not_come_is_refused(
+    http: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends half of it and waits costs a connection for a while, and no more."""
+    monkeypatch.setattr("serinus.request_plane.http_ingress._SLOWEST", 0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
+    path = http.place().partition(str(http.port))[2]
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        assert b"the request did not come within 0.3 s" in await reader.readuntil(b"}}")
+    writer.close()
+    assert http.service.calls == []
+
+
 # --- what only TCP has -----------------------------------------------------------------------
 
 
@@ -295,6 +333,15 @@ async def test_a_request_whose_caller_cannot_be_reached_is_given_up() -> None:
         assert plane.service.calls[1].read == 0
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_closing_waits_for_no_connection_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.12.1 on a server waits until all of its connections are closed."""
+    ingress = TcpIngress(Service(), Gate(most=1, queue=1), host="127.0.0.1", port=0, limit=LIMIT)
+    await ingress.start()
+    monkeypatch.setattr(asyncio.Server, "wait_closed", lambda _: asyncio.sleep(3600))
+    async with asyncio.timeout(20):
+        await ingress.close()
 
 
 def test_the_address_is_the_one_of_the_service() -> None:

@@ -26,10 +26,10 @@ import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from serinus.discovery.port import Change, Listing
@@ -81,20 +81,34 @@ class File:
         self.root = root.absolute()
         self.place = f"files in {self.root}"
         self._writer = secrets.token_hex(8)
+        self._hanging: set[Future[Any]] = set()
+        """What earlier sessions asked of the file system, and it has not done yet."""
 
     @asynccontextmanager
     async def session(self, *, lease: float) -> AsyncIterator[_Session]:
         """Make the directory if it is not there; see `Backend`."""
+        await self._free(lease)
         files = _Files(self.root, lease, self._writer)
         executor = ThreadPoolExecutor(1, thread_name_prefix="serinus-discovery")
+        session = _Session(self.place, lease, files, executor)
         try:
-            session = _Session(self.place, lease, files, executor)
             await session.run("cannot be used", files.open)
             yield session
             with suppress(DiscoveryError):
                 await session.run("cannot be left", files.take_back)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)  # a file system may hang
+            self._hanging |= session.under_way
+
+    async def _free(self, seconds: float) -> None:
+        """Wait for what hangs: a try that began before it is done would be one more that does."""
+        hanging = [asyncio.wrap_future(one) for one in self._hanging if not one.done()]
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*hanging, return_exceptions=True)
+        except TimeoutError as error:
+            raise _no_answer(self.place, seconds) from error
+        self._hanging.clear()
 
 
 class _Session:
@@ -107,6 +121,8 @@ class _Session:
         self._lease = lease
         self._files = files
         self._executor = executor
+        self.under_way: set[Future[Any]] = set()
+        """What was asked of the file system and is not done."""
 
     async def put(self, key: str, value: bytes) -> None:
         await self.run(f"cannot store {excerpt(key)}", lambda: self._files.put(key, value))
@@ -151,18 +167,22 @@ class _Session:
 
     async def run(self, trouble: str, work: Callable[[], Result]) -> Result:
         """Do what touches files; raise DiscoveryError for what goes wrong, within a lease."""
-        loop = asyncio.get_running_loop()
+        asked = self._executor.submit(work)
+        self.under_way.add(asked)
+        asked.add_done_callback(self.under_way.discard)
         try:
             async with asyncio.timeout(self._lease):
-                return await loop.run_in_executor(self._executor, work)
+                return await asyncio.wrap_future(asked)
         except TimeoutError as error:
-            raise DiscoveryError(
-                f"{self._place}: the file system did not answer for {self._lease:g} s"
-            ) from error
+            raise _no_answer(self._place, self._lease) from error
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             told = f"{self._place}: {trouble}: {error.strerror or error}{where}"
             raise DiscoveryError(told) from error
+
+
+def _no_answer(place: str, seconds: float) -> DiscoveryError:
+    return DiscoveryError(f"{place}: the file system did not answer for {seconds:g} s")
 
 
 class _View(NamedTuple):

@@ -6,12 +6,14 @@ Raises MissingExtraError without it.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from serinus.errors import MissingExtraError, RequestError, excerpt
 from serinus.request_plane import http_wire as wire
 from serinus.request_plane.faults import Fault
+from serinus.request_plane.keepalive import kept_alive
 
 try:
     import aiohttp
@@ -47,7 +49,7 @@ class HttpCaller:
         Raises RequestError. Closed early, the connection is, and the handler is cancelled.
         """
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0)
+            connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
             self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
         headers = {wire.REQUEST_ID: request_id}
         if seconds is not None:
@@ -66,6 +68,12 @@ class HttpCaller:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError, to connect, is one
             told = f"{excerpt(place, limit=100)}: {excerpt(error) or type(error).__name__}"
             raise RequestError(told, fault=Fault.TRANSPORT) from error
+
+
+def _socket(place: aiohttp.AddrInfoType) -> socket.socket:
+    made = socket.socket(*place[:3])
+    kept_alive(made)
+    return made
 
 
 async def _refusal(answer: aiohttp.ClientResponse) -> RequestError:

@@ -25,7 +25,8 @@ except ImportError as failure:
 __all__ = ["HttpIngress"]
 
 _SLOWEST = 60.0
-"""Seconds in which a reader must take something; it is given up then."""
+"""Seconds in which a request must have come, and a reader must take something; it is given up then.
+"""
 _SHUTDOWN = 1.0
 
 
@@ -117,9 +118,14 @@ class HttpIngress:
 
     async def _read(self, request: web.Request) -> object:
         try:
-            return json.loads(await request.read())
+            async with asyncio.timeout(_SLOWEST):
+                body = await request.read()
+            return json.loads(body)
         except web.HTTPRequestEntityTooLarge as error:
             told = f"the request is too large; accepted: at most {self._limit} bytes"
+            raise RequestError(told, fault=Fault.CLIENT) from error
+        except TimeoutError as error:
+            told = f"the request did not come within {_SLOWEST:g} s"
             raise RequestError(told, fault=Fault.CLIENT) from error
         except (ValueError, RecursionError) as error:
             told = f"the request is no JSON: {excerpt(error)}"

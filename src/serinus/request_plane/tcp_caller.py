@@ -14,6 +14,7 @@ from uuid import uuid4
 from serinus.errors import RequestError, excerpt
 from serinus.request_plane import tcp_wire as wire
 from serinus.request_plane.faults import Fault
+from serinus.request_plane.keepalive import keep_alive
 from serinus.request_plane.tcp_ingress import listen
 
 __all__ = ["TcpCaller"]
@@ -124,6 +125,7 @@ class TcpCaller:
         if answer is None or answer.done():
             writer.close()
         else:
+            keep_alive(writer)
             answer.set_result(_Stream(reader, writer))
 
     async def _line(self, host: str, port: int) -> _Line:
@@ -132,7 +134,9 @@ class TcpCaller:
             line = self._lines.get(at)
             if line is None or line.lost.done():
                 self._forget()
-                line = self._lines[at] = _Line(*await asyncio.open_connection(host, port))
+                reader, writer = await asyncio.open_connection(host, port)
+                keep_alive(writer)
+                line = self._lines[at] = _Line(reader, writer)
             return line
 
     def _forget(self) -> None:

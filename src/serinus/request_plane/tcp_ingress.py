@@ -17,6 +17,7 @@ from serinus.errors import RequestError, SettingsError, excerpt
 from serinus.request_plane import tcp_wire as wire
 from serinus.request_plane.faults import Fault, failed
 from serinus.request_plane.gate import Gate, Ticket
+from serinus.request_plane.keepalive import keep_alive
 from serinus.request_plane.service import Call, GoneError, Service, carry
 
 __all__ = ["TcpIngress", "listen"]
@@ -64,7 +65,9 @@ class TcpIngress:
                 caller.transport.abort()
             if readers:  # which end by themselves now
                 await asyncio.wait(readers, timeout=_AFTER)
-            await self._server.wait_closed()
+            with contextlib.suppress(TimeoutError):  # from Python 3.12.1 on, for connections too
+                async with asyncio.timeout(_AFTER):
+                    await self._server.wait_closed()
         for task in self._answers:
             task.cancel()
         await asyncio.gather(*self._answers, return_exceptions=True)
@@ -72,6 +75,7 @@ class TcpIngress:
     # --- requests ----------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        keep_alive(writer)
         self._callers[writer] = asyncio.current_task()
         try:
             while True:
@@ -126,6 +130,7 @@ class TcpIngress:
         try:
             async with asyncio.timeout(_CONNECT):
                 reader, writer = await asyncio.open_connection(*request.reply[:2])
+            keep_alive(writer)
         except BaseException as error:
             ticket.leave()
             await call.stream.aclose()
