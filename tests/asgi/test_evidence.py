@@ -153,6 +153,31 @@ async def test_an_error_in_the_stream_is_told(error: Any, fault: RequestFault) -
         assert (traffic.errors, traffic.chunks) == ({fault: 1}, 1)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'data:{"error": "CUDA error"}\n\n',
+        b'event: error\ndata: "CUDA error"\n\n',
+        b'{"error": "CUDA error"}',
+    ],
+)
+async def test_an_error_is_found_however_it_is_written(piece: bytes) -> None:
+    """In the middle of a stream too, where most is not read."""
+    tokens = [token() for _ in range(20)]
+    async with watched(Model(streams(*tokens, piece, token()))) as (server, runtime):
+        await server.request().answered()
+        traffic = served(runtime).traffic
+        assert (traffic.errors, traffic.chunks) == ({RequestFault.SERVER: 1}, 21)
+
+
+@pytest.mark.parametrize("piece", [b"d", b"data:", b"once upon a time", b'data: {"e": 1}\n\n'])
+async def test_output_of_any_form_counts_in_the_middle_of_a_stream(piece: bytes) -> None:
+    """However short."""
+    async with watched(Model(streams(token(), token(), piece, token()))) as (server, runtime):
+        await server.request().answered()
+        assert (served(runtime).traffic.errors, served(runtime).traffic.chunks) == ({}, 4)
+
+
 async def test_users_text_about_errors_is_output() -> None:
     """The word alone is nothing."""
     async with watched(Model(streams(token("an error"), token("error")))) as (server, runtime):

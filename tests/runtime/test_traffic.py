@@ -219,6 +219,67 @@ async def test_an_error_item_is_a_failed_request_and_no_progress(
     assert told.detail.startswith(("error: ", "finish_reason: ", "event: "))
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"token_ids": [1]},
+        {"token_ids": [1], "index": 0, "text": "an error", "finish_reason": None},
+        {"token_ids": [], "finish_reason": "stop"},
+        {"error": None, "text": "x"},
+        {"event": "message", "data": "error"},
+        {"choices": [{"finish_reason": None, "text": "x"}]},
+        {},
+        "error",
+        None,
+        7.5,
+    ],
+)
+async def test_output_of_any_shape_is_progress(account: Account, item: Any) -> None:
+    """Nothing that only looks like an error is one; as the first chunk, and in the middle."""
+    assert await read(account.open("a", item, item)) == ["a", item, item]
+    assert (account.traffic.errors, account.traffic.chunks) == ({}, 3)
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 15, 16, 17, 18, 32, 33, 34, 100])
+@pytest.mark.parametrize("end", ["read", "closed"])
+async def test_every_chunk_is_counted(account: Account, chunks: int, end: str) -> None:
+    """However many, and whether the consumer came back after the last one or not."""
+    stream = account.open(*("a" for _ in range(chunks)), "b")
+    for _ in range(chunks):
+        assert await anext(stream) == "a"
+    if end == "closed":
+        await stream.aclose()
+        assert account.traffic.chunks == chunks
+    else:
+        await read(stream)
+        assert account.traffic.chunks == chunks + 1
+
+
+async def test_an_error_among_chunks_is_no_chunk(account: Account) -> None:
+    """Before the first, and between two."""
+    error = {"error": "x"}
+    await read(account.open(error, "a", error, "b", error))
+    assert (account.traffic.chunks, sum(account.traffic.errors.values())) == (2, 3)
+
+
+async def test_the_end_of_a_doubt_leaves_the_widest_silence(account: Account) -> None:
+    """Each chunk is told while it lasts, and its silence is not forgotten."""
+    stream = account.open("a", 1, "b", 5, "c", 2, "d", 7, "e")
+    await first_of(stream)
+    account.traffic.alert = True
+    for _ in "bc":
+        await first_of(stream)
+    assert [told.at for told in account.told] == [101, 106]
+    account.traffic.alert = False
+    await first_of(stream)
+    assert len(account.told) == 2
+    assert account.traffic.widest == 5
+    await first_of(stream)
+    progress = account.traffic.progress()
+    assert progress is not None
+    assert (progress.at, progress.gap) == (115, 7)
+
+
 async def test_a_stream_closed_early_is_cancelled_and_its_handler_closed(account: Account) -> None:
     """`aclose()` returns when the handler has ended."""
     closed = []

@@ -1,12 +1,13 @@
 """The account of one request whose answer is passed on item by item by somebody else.
 
 What `accounted` is for a stream that is read, this is for one that is sent: it writes the same
-account. It costs two calls an item.
+account. A call costs too much for an item in the middle of an answer: who sends many derives from
+this, and does there what `brought` and `owes` do (`serinus.asgi.exchange`).
 """
 
 from __future__ import annotations
 
-from serinus.core.evidence import Progress, RequestFault
+from serinus.core.evidence import RequestFault
 from serinus.runtime.prompts import Prompt
 from serinus.runtime.traffic import SAMPLE, Traffic
 
@@ -23,85 +24,83 @@ class Account:
     __slots__ = (
         "_began",
         "_first",
-        "_held",
         "_last",
+        "_left",
         "_load",
         "_mine",
         "_rested",
+        "_resting",
         "_rests",
         "_traffic",
         "closed",
-        "good",
-        "waiting",
     )
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
-        self._began = self._first = self._last = self._held = began = traffic.clock()
+        self._began = self._first = self._last = began = traffic.clock()
         self._rested, self._rests = 0.0, 0
-        self.good = 0
-        """Good items so far."""
-        self.waiting = True
-        """Whether the next item is owed."""
+        self._left: int | None = None
+        """Good items until the consumer's rest is looked at; None before the first."""
+        self._resting = False
+        """Whether nothing is owed now: the consumer has an item, or something else to do."""
         self.closed = False
         traffic.started = self._mine = traffic.started + 1
         traffic.expecting[self._mine] = Prompt(began)
         traffic.in_flight = self._load = traffic.in_flight + 1
         traffic.waits(began)
 
+    @property
+    def good(self) -> int:
+        """Good items so far."""
+        return 0 if self._left is None else 1 + SAMPLE * self._rests - self._left
+
     def brought(self) -> None:
         """Note a good item; from here on the consumer has it."""
         traffic = self._traffic
-        self._last = self._held = now = traffic.clock()
-        if self.waiting:
-            self.waiting = False
+        self._last = now = traffic.clock()
+        if not self._resting:
+            self._resting = True
             traffic.awaiting = others = traffic.awaiting - 1
             if not others:
                 traffic.idle_since = now
-        self.good = good = self.good + 1
-        if good > 1:
-            silent = traffic.waiting_since
-            if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
-                silent = traffic.flow_at
-            silent = now - silent
-            if silent > traffic.widest:  # noqa: PLR1730 - as above
-                traffic.widest = silent
-            traffic.flow_at = now
-        else:
-            self._first = now
+        if self._left is None:
+            self._first, self._left = now, 0
             traffic.begun(self._mine, now)
-        if traffic.alert:
-            traffic.told_at = now
-            traffic.witness(Progress(now, flow=good > 1, began_at=traffic.first_at))
+            return
+        if not self._left:  # the consumer still has the one before
+            self._sampled(now)
+        assert self._left
+        self._left -= 1
+        silent = now - max(traffic.waiting_since, traffic.flow_at)
+        traffic.flow_at = now
+        if silent > traffic.telling:
+            traffic.went_on(now, silent)
 
     def owes(self) -> None:
         """Note that the next item is owed, after `brought` or `rests`; twice is once."""
-        if self.waiting:
+        if not self._resting:
             return
-        self.waiting = True
-        traffic = self._traffic
-        others = traffic.awaiting
-        if not others or self.good & SAMPLE == 1:
-            now = traffic.clock()
-            if self.good & SAMPLE == 1:  # how long the consumer rests; not each time, for its cost
-                self._rested += now - self._held
-                self._rests += 1
-            if not others:  # as in `Traffic.waits`
-                if traffic.flow_at is traffic.idle_since:
-                    traffic.waiting_since = now
-                else:
-                    silent = max(traffic.waiting_since, traffic.flow_at)
-                    traffic.waiting_since = silent + now - traffic.idle_since
-        traffic.awaiting = others + 1
+        self._resting = False
+        now = self._traffic.clock()
+        if self._left == 0:
+            self._sampled(now)
+        if not self._traffic.awaiting:
+            self._traffic.ends_rest(now)
+        self._traffic.awaiting += 1
+
+    def _sampled(self, now: float) -> None:
+        """Note how long the consumer had an item; not each time, for its cost."""
+        self._rested += now - self._last
+        self._rests += 1
+        self._left = SAMPLE
 
     def rests(self) -> None:
         """Note that nothing is owed until `owes`: the consumer has something else to do."""
-        if self.waiting:
-            self.waiting = False
-            self._held = now = self._traffic.clock()
+        if not (self._resting or self.closed):
+            self._resting = True
             self._traffic.awaiting -= 1
             if not self._traffic.awaiting:
-                self._traffic.idle_since = now
+                self._traffic.idle_since = self._traffic.clock()
 
     def finished(self) -> None:
         """Close it: the answer is complete."""
@@ -135,10 +134,11 @@ class Account:
         traffic.measured.request(self._first - self._began, gap, self._load)
 
     def _close(self) -> None:
-        self.closed = True
         self.rests()
+        self.closed, self._resting = True, False
         traffic = self._traffic
         traffic.expecting.pop(self._mine, None)
         traffic.in_flight -= 1
         traffic.chunks += self.good
+        self._left = None
         traffic.ended(traffic.clock() - self._began)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
 from serinus.errors import excerpt
-from serinus.runtime.answers import TELLING_KEYS, error_in, looks_bad, status_of
+from serinus.runtime.answers import error_in, looks_bad, status_of
 from serinus.runtime.prompts import Prompt, Prompts
 
 __all__ = ["BUCKETS", "SAMPLE", "Measures", "Traffic", "accounted", "blame", "blame_item"]
@@ -28,8 +28,8 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 
 _AT_ONCE = 0.25
 """Seconds into a silence in which a stream may begin and still be what it is owed to."""
-SAMPLE = 15
-"""One chunk in this many, and one, is looked at more closely."""
+SAMPLE = 16
+"""One chunk in this many, beginning with the first, is looked at more closely."""
 _NOT_YET = float("-inf")
 _NO_ERRORS: Mapping[RequestFault, int] = MappingProxyType({})
 
@@ -48,7 +48,7 @@ class Traffic:
     """What an endpoint's users saw. Times are of `clock`, in seconds."""
 
     __slots__ = (
-        "alert",
+        "_alert",
         "awaiting",
         "cancelled",
         "chunks",
@@ -66,6 +66,7 @@ class Traffic:
         "measured",
         "prompts",
         "started",
+        "telling",
         "told_at",
         "unsettled_at",
         "waiting_since",
@@ -80,7 +81,7 @@ class Traffic:
     ) -> None:
         self.clock = clock
         self.witness = witness
-        self.alert = True
+        self._alert = True
         self.known = False
         """Whether it is known that there is work: that it begins is told at once."""
         self.measured: Measures | None = None
@@ -94,6 +95,9 @@ class Traffic:
         self.told_at = _NOT_YET
         self.widest = 0.0
         """The longest silence since `progress` was told last, in seconds."""
+        self.telling = _NOT_YET
+        """Of what silence, in seconds, the end is to be told to `went_on`: a longer one than the
+        widest; while there is a doubt, any."""
         self.expecting: dict[int, Prompt] = {}
         """Each stream that has brought nothing yet, the oldest first."""
         self.prompts = Prompts()
@@ -104,6 +108,16 @@ class Traffic:
         self.errors = _NO_ERRORS
         self.durations: list[int] | None = None
         self.duration_sum = 0.0
+
+    @property
+    def alert(self) -> bool:
+        """Whether the endpoint is in doubt: each good chunk is told at once."""
+        return self._alert
+
+    @alert.setter
+    def alert(self, alert: bool) -> None:
+        self._alert = alert
+        self.telling = _NOT_YET if alert else self.widest
 
     @property
     def seen_at(self) -> float:
@@ -122,6 +136,7 @@ class Traffic:
             return None
         self.told_at = seen_at
         gap, self.widest = self.widest, 0.0
+        self.telling = _NOT_YET if self._alert else 0.0
         return Progress(seen_at, flow=False, gap=gap, began_at=self.first_at)
 
     def load(self, now: float, *, before: int | None = None) -> Load | None:
@@ -154,15 +169,25 @@ class Traffic:
         if prompt is not None and prompt.size is not None and prompt.began > self.unsettled_at:
             self.prompts.read(prompt.size, now - max(prompt.began, self.seen_at))
         self.first_at = now
+        if self._alert:
+            self.told_at = now
+            self.witness(Progress(now, flow=False, began_at=now))
 
     def waits(self, now: float) -> None:
         """Count one more stream whose handler owes a chunk."""
-        if not self.awaiting:  # the silence goes on from where it stood when the rest began
-            silent_from = max(self.waiting_since, self.flow_at)
-            self.waiting_since = silent_from + (now - self.idle_since)
+        if not self.awaiting:
+            self.ends_rest(now)
         self.awaiting += 1
         if not self.known and (load := self.load(now)) is not None:
             self.witness(load)
+
+    def ends_rest(self, now: float) -> None:
+        """Let the silence go on from where it stood when the rest began, in which nothing was owed.
+
+        A chunk that goes on does not write down that a rest begins with it: its own time says it.
+        """
+        rest = now - max(self.idle_since, self.flow_at)
+        self.waiting_since = max(self.waiting_since, self.flow_at) + rest
 
     def failed(self, fault: RequestFault, detail: str) -> None:
         """Count a failed request, and tell of it."""
@@ -174,6 +199,15 @@ class Traffic:
     def brought_nothing(self) -> None:
         """Tell of a request that ended well and without any output, and was no error either."""
         self.witness(RequestFailed(self.clock(), RequestFault.EMPTY, "it brought no output"))
+
+    def went_on(self, now: float, silent: float) -> None:
+        """Note that a stream goes on after such a silence, in seconds, which `telling` asks for."""
+        self.widest = max(self.widest, silent)
+        if self._alert:
+            self.told_at = now
+            self.witness(Progress(now, began_at=self.first_at))
+        else:
+            self.telling = self.widest
 
     def went_well(self, now: float) -> None:
         """Note that a request with output came to its end, which is flow too."""
@@ -198,9 +232,8 @@ async def accounted(
     `size`: how long its prompt is, in tokens and roughly; None if nobody knows.
     """
     clock = traffic.clock
-    plain = TELLING_KEYS.isdisjoint
     began = clock()
-    good = 0
+    left: int | None = None  # good chunks until the next sample; a count of all would cost more
     waiting, told, empty = True, False, False
     failure: Exception | None = None
     traffic.started = mine = traffic.started + 1
@@ -212,45 +245,52 @@ async def accounted(
     try:
         async for item in stream:
             now = clock()
-            waiting = False
             traffic.awaiting = others = traffic.awaiting - 1
-            if not others:
-                traffic.idle_since = now
-            if (item.__class__ is dict and plain(item)) or not looks_bad(item):
-                if good:
-                    silent = traffic.waiting_since
-                    if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
-                        silent = traffic.flow_at
-                    silent = now - silent
-                    if silent > traffic.widest:  # noqa: PLR1730 - as above
-                        traffic.widest = silent
-                    traffic.flow_at = now
+            try:  # costs nothing; to write down each time that it waits would
+                if (  # as `looks_bad`, of which the call would cost too much here
+                    type(item) is dict
+                    and "error" not in item
+                    and ("finish_reason" not in item or item["finish_reason"] is None)
+                    and "choices" not in item
+                    and "event" not in item
+                ) or not looks_bad(item):
+                    if left:
+                        left -= 1
+                        silent = traffic.waiting_since
+                        if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
+                            silent = traffic.flow_at
+                        traffic.flow_at = now  # a rest begins, if no other is owed anything
+                        silent = now - silent
+                        if silent > traffic.telling:
+                            traffic.went_on(now, silent)
+                    else:
+                        first, left = now, 0
+                        if not others:
+                            traffic.idle_since = now
+                        traffic.begun(mine, now)
                 else:
-                    first = now
-                    traffic.begun(mine, now)
-                good += 1
-                if traffic.alert:
-                    traffic.told_at = now
-                    traffic.witness(Progress(now, flow=good > 1, began_at=traffic.first_at))
-            else:
-                told = True
-                traffic.failed(blame_item(item), error_in(item) or "")
-            yield item
-            waiting = True
-            if good & SAMPLE == 1:  # how long the consumer rests; not each time, for its cost
+                    told = True
+                    if not others:
+                        traffic.idle_since = now
+                    traffic.failed(blame_item(item), error_in(item) or "")
+                yield item
+            except BaseException:
+                waiting = False
+                raise
+            if left == 0:  # how long the consumer rests; not each time, for its cost
                 rested += clock() - now
                 rests += 1
+                left = SAMPLE
             others = traffic.awaiting
-            if not others:  # as in `waits`, which would cost a call a chunk
-                if traffic.flow_at is traffic.idle_since:  # this chunk's own `now`: the usual case
+            if not others:
+                if traffic.flow_at is now:  # this chunk's own: the usual case of `ends_rest`
                     traffic.waiting_since = clock()
                 else:
-                    silent = max(traffic.waiting_since, traffic.flow_at)
-                    traffic.waiting_since = silent + clock() - traffic.idle_since
+                    traffic.ends_rest(clock())
             traffic.awaiting = others + 1
         traffic.finished += 1
-        empty = not (good or told)
-        if good:
+        empty = left is None and not told
+        if left is not None:
             last = now
             traffic.went_well(clock())
     except (asyncio.CancelledError, GeneratorExit):
@@ -272,6 +312,7 @@ async def accounted(
             failure = None  # it holds this frame, which holds it
         elif empty:
             traffic.brought_nothing()
+        good = 0 if left is None else 1 + SAMPLE * rests - left
         traffic.chunks += good
         if last > began > traffic.unsettled_at and traffic.measured is not None:
             gap = (last - first) / (good - 1) - rested / rests if good > 1 else None
