@@ -24,9 +24,11 @@ from serinus.discovery import Change, Discovery, Mirror, kubernetes
 from serinus.discovery.kubernetes import Kubernetes
 from serinus.discovery.kubernetes_view import LARGEST, entry_name
 from serinus.errors import DiscoveryError
+from serinus.frontend.frontend import Frontend
 from serinus.settings import load
 from tests.discovery.contract import KEY, OTHER, PREFIX, BackendContract, kept, until, watched
 from tests.discovery.kubernetes_world import KubernetesWorld, granted, plural
+from tests.frontend.wire import get_json
 
 pytestmark = pytest.mark.kubernetes
 
@@ -419,7 +421,11 @@ async def test_a_foreign_object_under_our_label_is_skipped_and_named_once(
         with caplog.at_level(logging.WARNING, logger="serinus"):
             for _ in range(2):
                 assert set((await session.list(PREFIX)).entries) == {KEY}
-    assert backend.skipped == {"foreign": "no annotation serinus/key"}
+        assert backend.foreign.now == {"foreign": "no annotation serinus/key"}
+        async with watched(session, PREFIX):
+            world.call("DELETE", f"{path}/foreign")
+            await until(lambda: not backend.foreign.now)
+    assert backend.foreign.seen == 1
     assert len([r for r in caplog.records if "skipped the Lease foreign" in r.message]) == 1
 
 
@@ -470,6 +476,59 @@ async def test_a_worker_of_the_library_is_found_called_and_missed(world: Kuberne
             died = loop.time()
             await until(lambda: not client.instances())
             assert loop.time() - died <= 4.5
+    finally:
+        if worker.returncode is None:
+            worker.send_signal(signal.SIGKILL)
+        await worker.wait()
+
+
+async def test_a_frontend_lists_who_serves_and_says_why_another_does_not(
+    world: KubernetesWorld,
+) -> None:
+    """Over HTTP: listed; withdrawn with its reason when its canary fails; back; gone at its end."""
+    said = {
+        "DYN_DISCOVERY_BACKEND": "kubernetes",
+        "SERINUS_DISCOVERY_LEASE": "10s",
+        "KUBECONFIG": str(world.config),
+        "POD_NAMESPACE": world.namespace,
+        "DYN_HTTP_PORT": "0",
+        "DYN_HTTP_HOST": "127.0.0.1",
+    }
+    quick = {
+        "DYN_HEALTH_CHECK_ENABLED": "true",
+        "DYN_CANARY_WAIT_TIME": "200ms",
+        "DYN_HEALTH_CHECK_REQUEST_TIMEOUT": "500ms",
+        "SERINUS_RPC_HOST": "127.0.0.1",
+        "SERINUS_MODEL": "tiny",
+        "POD_NAME": world.make_pod(),
+    }
+    script = Path(__file__).parents[1] / "frontend" / "library_worker.py"
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, script), env=os.environ | said | quick, stdin=asyncio.subprocess.PIPE
+    )
+    assert worker.stdin is not None
+    try:
+        async with Frontend(load(environ=said).settings, handle_signals=False) as frontend:
+
+            async def shown(code: int, reasons: list[str]) -> int:
+                """Wait for a state of the model; return how many instances are listed."""
+                async with asyncio.timeout(60):
+                    while True:
+                        ready, _ = await get_json(frontend.address, "/v1/models/tiny/ready")
+                        _, told = await get_json(frontend.address, "/health?verbose")
+                        amiss = [one["reason"] for one in told.get("details", {})["not_ready"]]
+                        if (ready, amiss) == (code, reasons):
+                            _, told = await get_json(frontend.address, "/health")
+                            return len(told["instances"])
+                        await asyncio.sleep(0.05)
+
+            assert await shown(200, []) == 1
+            worker.stdin.write(b"hang\n")
+            assert await shown(503, ["canary_timeout"]) == 0
+            worker.stdin.write(b"go\n")
+            assert await shown(200, []) == 1
+            worker.send_signal(signal.SIGTERM)
+            assert await shown(404, []) == 0
     finally:
         if worker.returncode is None:
             worker.send_signal(signal.SIGKILL)

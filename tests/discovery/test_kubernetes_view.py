@@ -258,6 +258,8 @@ def test_a_foreign_object_is_skipped_and_named(item: dict[str, Any], why: str) -
     assert why in cluster.view.wrong[item["metadata"]["name"]]
     assert cluster.view.entries(now=0.0) == {}
     assert cluster.view.holders.keys() == {"other"}
+    cluster.view.changed(item, deleted=True, now=0.0)
+    assert not cluster.view.wrong
 
 
 def test_an_entry_that_turns_corrupt_goes_and_comes_back_when_it_is_mended() -> None:

@@ -260,6 +260,35 @@ def test_a_worker_of_dynamo_is_listed_and_gone_after_its_death(
             process.wait(PATIENCE)
 
 
+def test_an_engine_behind_a_sidecar_is_seen_to_turn(fleet: Mapping[str, str]) -> None:
+    """Listed with its model; frozen, it leaves the list with the reason; thawed, it is back."""
+    quick = ("--canary-wait-time=0.5", "--health-check-request-timeout=1", "--scrape-interval=0.2")
+    with frontend(fleet) as (_, address), program("sim", "--port", "0") as engine:
+        url = engine.says(r"(http://127\.0\.0\.1:\d+)")
+        with program("sidecar", "--url", url, "--port", "0", *quick, env=fleet) as sidecar:
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 200, what=lambda: sidecar.err)
+            (one,) = get(address)[1]["instances"]
+            assert (one["component"], one["transport"]) == ("vllm", {"http": url})
+            assert [one["id"] for one in get(address, "/v1/models")[1]["data"]] == ["tiny"]
+
+            engine.process.send_signal(signal.SIGSTOP)
+            until(lambda: not listed(address), what=lambda: str(get(address)))
+            until(
+                lambda: (
+                    [one["reason"] for one in details(address)["not_ready"]] == ["canary_timeout"]
+                ),
+                what=lambda: str(details(address)),
+            )
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 503)
+
+            engine.process.send_signal(signal.SIGCONT)
+            until(lambda: get(address, "/v1/models/tiny/ready")[0] == 200, what=lambda: sidecar.err)
+            assert len(listed(address)) == 1
+            assert sidecar.end() == 0
+        until(lambda: get(address, "/v1/models/tiny/ready")[0] == 404)
+        assert not listed(address)
+
+
 def test_a_worker_of_the_library_is_seen_to_turn(fleet: Mapping[str, str]) -> None:
     """Its endpoint leaves the list when its canary fails, with the reason, and comes back."""
     script = Path(__file__).with_name("library_worker.py")

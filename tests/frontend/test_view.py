@@ -127,6 +127,20 @@ async def test_a_foreign_record_is_skipped_counted_and_named(record: bytes, why:
         assert (frontend.view.foreign_now, frontend.view.foreign_total) == (0, 1)
 
 
+async def test_what_the_backend_left_out_is_counted_and_named_like_a_record() -> None:
+    """An object that is no entry never becomes a record; it is seen all the same."""
+    store = Memory()
+    async with seen(store) as frontend, worker(store) as other:
+        other.announce(INSTANCES + DYNAMO_NAME, b"{nonsense")
+        await asyncio.sleep(0.5)
+        store.foreign.found("v1/instances", {"stranger": "no annotation"})
+        assert (frontend.view.foreign_now, frontend.view.foreign_total) == (2, 2)
+        assert frontend.view.foreign["stranger"] == "no annotation"
+        assert frontend.bodies.details()["foreign"]["now"] == 2
+        store.foreign.found("v1/instances", {})
+        assert (frontend.view.foreign_now, frontend.view.foreign_total) == (1, 2)
+
+
 async def test_a_record_that_can_no_longer_be_read_is_no_instance_any_more() -> None:
     """What it was before is not believed for longer."""
     store = Memory()

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from serinus.discovery.foreign import Foreign
 from serinus.discovery.port import Change, Listing
 from serinus.errors import DiscoveryError, MissingExtraError, SettingsError, excerpt
 
@@ -98,6 +99,7 @@ class Etcd:
 
     def __init__(self, endpoints: list[str], identity: Identity | None = None) -> None:
         self.place = f"etcd at {', '.join(endpoints)}"
+        self.foreign = Foreign()
         self._endpoints = endpoints
         self._identity = identity or Identity()
         self._turn = 0

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from serinus.discovery.foreign import Foreign
 from serinus.discovery.port import Change, Listing
 from serinus.errors import DiscoveryError, excerpt
 
@@ -80,6 +81,7 @@ class File:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.place = f"files in {self.root}"
+        self.foreign = Foreign()
         self._writer = secrets.token_hex(8)
         self._hanging: set[Future[Any]] = set()
         """What earlier sessions asked of the file system, and it has not done yet."""
@@ -88,7 +90,7 @@ class File:
     async def session(self, *, lease: float) -> AsyncIterator[_Session]:
         """Make the directory if it is not there; see `Backend`."""
         await self._free(lease)
-        files = _Files(self.root, lease, self._writer)
+        files = _Files(self.root, lease, self._writer, self.foreign)
         executor = ThreadPoolExecutor(1, thread_name_prefix="serinus-discovery")
         session = _Session(self.place, lease, files, executor)
         try:
@@ -195,8 +197,9 @@ class _View(NamedTuple):
 class _Files:
     """What a session does with files. Every method may raise OSError."""
 
-    def __init__(self, root: Path, lease: float, writer: str) -> None:
+    def __init__(self, root: Path, lease: float, writer: str, foreign: Foreign) -> None:
         self._root = root
+        self._foreign = foreign
         self._lease = lease
         self._writer = writer
         self._own: dict[str, bytes] = {}
@@ -296,7 +299,7 @@ class _Files:
         bucket, _ = _split(prefix)
         shelf = self._shelves.get(bucket)
         if shelf is None:
-            shelf = self._shelves[bucket] = _Shelf(self._root, bucket)
+            shelf = self._shelves[bucket] = _Shelf(self._root, bucket, self._foreign)
         return shelf
 
     @contextmanager
@@ -343,8 +346,9 @@ _Fresh: TypeAlias = list[tuple[_Seen, os.stat_result]]
 class _Shelf:
     """A bucket's directory, as one session watches it."""
 
-    def __init__(self, root: Path, bucket: str) -> None:
+    def __init__(self, root: Path, bucket: str, foreign: Foreign) -> None:
         self.version = 0
+        self._foreign = foreign
         self._root = root
         self._path = root / bucket
         self._bucket = bucket
@@ -354,7 +358,8 @@ class _Shelf:
         self._looked = -1.0
         self._round_due = 0.0
         self._next_end = 0.0
-        self._named: set[str] = set()
+        self._wrong: dict[str, str] = {}
+        """The names of files that cannot be entries, and why."""
 
     def alive(self) -> Iterator[tuple[str, bytes]]:
         """Yield the entries that are alive."""
@@ -438,6 +443,8 @@ class _Shelf:
                 self._age(fresh, now)
         for name in self._files.keys() - present:
             changed |= self._files.pop(name).value is not None
+            self._wrong.pop(name, None)
+        self._complain()
         if held_up and not first:
             self._be_kind(now)
         self._looked = time.monotonic()
@@ -497,10 +504,12 @@ class _Shelf:
         if entry.name.startswith(_TEMPORARY):
             return None
         try:
-            return _read(Path(entry.path))
+            content = _read(Path(entry.path))
         except OSError as error:
-            self._complain(entry.name, error.strerror or str(error))
+            self._wrong[entry.name] = error.strerror or str(error)
             return None
+        self._wrong.pop(entry.name, None)
+        return content
 
     def _key(self, name: str) -> str | None:
         if name.startswith("."):
@@ -508,14 +517,17 @@ class _Shelf:
         try:
             return f"{self._bucket}/{unquote_to_bytes(name).decode()}"
         except UnicodeError:
-            self._complain(name, "its name is no key")
+            self._wrong[name] = "its name is no key"
             return None
 
-    def _complain(self, name: str, why: str) -> None:
-        if name not in self._named and len(self._named) < 1000:
-            self._named.add(name)
-            shown = excerpt(os.fsencode(name).decode(errors="backslashreplace"))
-            logger.warning("discovery: %s/%s is left out: %s", self._path, shown, why)
+    def _complain(self) -> None:
+        """Name what is left out, each once."""
+        wrong = {
+            f"{self._bucket}/{excerpt(os.fsencode(name).decode(errors='backslashreplace'))}": why
+            for name, why in self._wrong.items()
+        }
+        for name, why in self._foreign.found(self._bucket, wrong).items():
+            logger.warning("discovery: %s/%s is left out: %s", self._root, name, why)
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -18,12 +18,13 @@ import os
 import secrets
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from serinus.discovery.foreign import Foreign
 from serinus.discovery.kubernetes_api import Api, Paths, Refused, paths_of, reach
 from serinus.discovery.kubernetes_view import (
     Ages,
@@ -59,8 +60,6 @@ _AUDIT = 30.0
 """Seconds between two looks at whether what was put is still there."""
 _BACKLOG = 65536
 """Events that may wait for a watcher."""
-_NAMED = 64
-"""Objects that were not understood and are remembered, so as to be named once."""
 
 
 class Kubernetes:
@@ -86,8 +85,7 @@ class Kubernetes:
         self.pod = pod
         self.pod_uid = pod_uid
         self.pods = pods
-        self.skipped: dict[str, str] = {}
-        """The last objects that were not understood, and why."""
+        self.foreign = Foreign()
         self._namespace = namespace
         self._kubeconfig = kubeconfig
         self._account = account
@@ -115,15 +113,10 @@ class Kubernetes:
             yield session
             await session.leave()
 
-    def skip(self, wrong: Mapping[str, str]) -> None:
+    def skip(self, view: View) -> None:
         """Note objects that were not understood; each is named in the log once."""
-        for name, why in wrong.items():
-            if self.skipped.get(name) != why:
-                self.skipped.pop(name, None)
-                self.skipped[name] = why
-                logger.warning("discovery: %s: skipped the Lease %s: %s", self.place, name, why)
-        while len(self.skipped) > _NAMED:
-            del self.skipped[next(iter(self.skipped))]
+        for name, why in self.foreign.found(view.prefix, view.wrong).items():
+            logger.warning("discovery: %s: skipped the Lease %s: %s", self.place, name, why)
 
 
 def from_settings(settings: Settings) -> Kubernetes:
@@ -243,7 +236,7 @@ class _Session:
         view = View(prefix, self._ages, self._pods, pod=self._backend.pod)
         now = self._now()
         view.listed(items, now=now)
-        self._backend.skip(view.wrong)
+        self._backend.skip(view)
         if self._name not in view.holders:
             raise self._ran_out()
         return Listing(view.entries(now=now), mark=_Mark(view, version))
@@ -506,8 +499,7 @@ class _Session:
         while feed.events:
             kind, item = feed.events.popleft()
             touched |= view.changed(item, deleted=kind == "DELETED", now=now)
-        if view.wrong:
-            self._backend.skip(view.wrong)
+        self._backend.skip(view)
         self._check()
         if feed.trouble is not None:
             raise feed.trouble

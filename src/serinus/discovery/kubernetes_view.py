@@ -389,6 +389,7 @@ class View:
         """Take one Lease object's change; return the keys that it may matter to."""
         name = item["metadata"]["name"]
         touched = self._forget(name)
+        self.wrong.pop(name, None)
         try:
             if (item["metadata"].get("labels") or {}).get(BUCKET) == SESSIONS:
                 if deleted:
@@ -401,7 +402,6 @@ class View:
             if not deleted:
                 self.wrong[name] = excerpt(error)
             return touched
-        self.wrong.pop(name, None)
         if deleted or not entry.key.startswith(self.prefix):
             return touched
         self._entries[entry.key] = entry

@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
+from serinus.discovery.foreign import Foreign
 from serinus.discovery.port import Change, Listing
 from serinus.errors import DiscoveryError
 
@@ -42,6 +43,7 @@ class Memory:
     place = "memory of this process"
 
     def __init__(self) -> None:
+        self.foreign = Foreign()
         self._entries: dict[str, _Entry] = {}
         self._changes: deque[tuple[int, Change]] = deque(maxlen=_REMEMBERED)
         self._revision = 0

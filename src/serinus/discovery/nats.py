@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from serinus.discovery.foreign import Foreign
 from serinus.discovery.port import Change, Listing
 from serinus.errors import DiscoveryError, MissingExtraError, SettingsError, excerpt
 
@@ -100,6 +101,7 @@ class Nats:
 
     def __init__(self, servers: list[str], login: Login | None = None) -> None:
         self.place = f"NATS at {', '.join(servers)}"
+        self.foreign = Foreign()
         self._servers = servers
         self._login = login or Login()
         self._turn = 0

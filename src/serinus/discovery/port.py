@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
+from serinus.discovery.foreign import Foreign
+
 __all__ = ["Backend", "Change", "Listing", "Session"]
 
 
@@ -73,6 +75,10 @@ class Backend(Protocol):
     @property
     def place(self) -> str:
         """What it is and where, for people: no credentials."""
+
+    @property
+    def foreign(self) -> Foreign:
+        """What lies where entries are and was left out."""
 
     def session(self, *, lease: float) -> AbstractAsyncContextManager[Session]:
         """Connect, with a lease of that many seconds.

@@ -90,10 +90,6 @@ class View:
         """How often that set of endpoints was another one."""
         self.amiss: dict[str, Amiss] = {}
         """What is not ready in its own eyes."""
-        self.foreign: dict[str, str] = {}
-        """Records that cannot be read, by key, and why: the first of them."""
-        self.foreign_now = 0
-        self.foreign_total = 0
         self.changes = 0
         """Records that came, changed or went, since the start."""
         self.leader = ""
@@ -106,6 +102,8 @@ class View:
         self._clock = clock
         self._reached = False
         self._foreign: set[str] = set()
+        self._foreign_named: dict[str, str] = {}
+        self._foreign_seen = 0
         self._cards: dict[str, Card] = {}
         self._findings: dict[str, dict[str, Finding]] = {}
         """By instance, then by who found it."""
@@ -210,6 +208,22 @@ class View:
     def names(self) -> Iterable[str]:
         """The names of all instances that are listed."""
         return self.listing
+
+    @property
+    def foreign(self) -> dict[str, str]:
+        """Records that cannot be read, by key, and what the backend left out, and why: some."""
+        found = chain(self._foreign_named.items(), self.discovery.backend.foreign.now.items())
+        return dict(islice(found, _NAMED))
+
+    @property
+    def foreign_now(self) -> int:
+        """How many of them there are."""
+        return len(self._foreign) + len(self.discovery.backend.foreign.now)
+
+    @property
+    def foreign_total(self) -> int:
+        """How often one was found."""
+        return self._foreign_seen + self.discovery.backend.foreign.seen
 
     def instance(self, name: str) -> Instance | None:
         """Return an instance that is listed, read anew; None if there is none."""
@@ -396,18 +410,16 @@ class View:
         self._tell(frozenset())
 
     def _skip(self, key: str, error: DiscoveryError) -> None:
-        if len(self.foreign) < _NAMED:
-            self.foreign[key] = str(error)
+        if len(self._foreign_named) < _NAMED:
+            self._foreign_named[key] = str(error)
         self._foreign.add(key)
-        self.foreign_now = len(self._foreign)
-        self.foreign_total += 1
+        self._foreign_seen += 1
         logger.warning("skipped: %s", error)
 
     def _forget(self, key: str) -> None:
         if key in self._foreign:
             self._foreign.discard(key)
-            self.foreign.pop(key, None)
-            self.foreign_now = len(self._foreign)
+            self._foreign_named.pop(key, None)
 
     def _tell(self, keys: frozenset[str]) -> None:
         for follower in tuple(self._told):
