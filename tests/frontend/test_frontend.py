@@ -69,6 +69,8 @@ async def test_a_fleet_is_shown_over_http() -> None:
         assert b"serinus_prober_leader 1" in text
         status, page = await get(it.address, "/dashboard")
         assert (status, page[:15]) == (200, b"<!doctype html>")
+        assert b"--good-wash: #e2f2e8;" in page, "its style is in it"
+        assert b".css" not in page
 
 
 async def test_the_view_is_stale_while_the_backend_is_away_and_heals() -> None:

@@ -27,6 +27,8 @@ def test_it_is_a_page_that_may_reach_nothing_but_its_own_port(serve: Serve) -> N
     assert "default-src 'none'" in policy
     assert "connect-src 'self'" in policy
     assert page.body == dashboard("/health")
+    assert b"--good-wash: #e2f2e8;" in page.body, "its style is in it"
+    assert b".css" not in page.body
 
 
 def test_it_asks_where_readiness_is(serve: Serve) -> None:

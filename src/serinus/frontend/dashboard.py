@@ -5,10 +5,10 @@ It holds nothing of the fleet itself; what it can show depends on what its reade
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 
 from serinus.frontend.answer import Answer, of_chunks
+from serinus.status.dashboard import whole
 
 __all__ = ["dashboard"]
 
@@ -16,5 +16,4 @@ __all__ = ["dashboard"]
 def dashboard(health_path: str) -> Answer:
     """Return the page for a frontend whose health is at `health_path`."""
     page = files("serinus.frontend").joinpath("dashboard.html").read_bytes()
-    page = page.replace(b'"/health"', json.dumps(health_path).encode())
-    return of_chunks(200, (page,), kind=b"text/html; charset=utf-8")
+    return of_chunks(200, (whole(page, health_path),), kind=b"text/html; charset=utf-8")
