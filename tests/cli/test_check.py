@@ -398,7 +398,11 @@ def test_verbose_says_who_decided_and_who_disagreed(
         "verdict": "decided by canary 0.2 s ago; disagree: own health (200, 1.1 s ago)",
         "witnesses": {"own health": health},
     }
-    own = {"last_trouble": "trouble of our own for 2.0 s: late", "lost_at_once": None}
+    own = {
+        "last_trouble": "trouble of our own for 2.0 s: late",
+        "last_trouble_seconds_ago": 61,
+        "lost_at_once": None,
+    }
     details = {"readiness": {"why": "x"}, "endpoints": {"a.b.c": told}, "self": own}
     port = serve(503, {**NOT_READY, "details": details})
     code, text = check(capsys, str(port.server_port), "--verbose")
@@ -409,12 +413,38 @@ def test_verbose_says_who_decided_and_who_disagreed(
             "disagree: own health (200, 1.1 s ago)"
         ),
         "    own health: well, 1.1 s ago, weight 0.25: 200",
-        "  self: trouble of our own for 2.0 s: late",
+        "  self: trouble of our own for 2.0 s: late, 61.0 s ago",
     ]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_worker_that_cannot_speak_for_itself_is_the_reason(
+    serve: Serve, capsys: pytest.CaptureFixture[str], live: bool
+) -> None:
+    """Its last word, "all ready", is not: the status process answers otherwise."""
+    details = {
+        "readiness": {"status": "ready", "why": "all 1 ready"},
+        "liveness": {"why": ""},
+        "worker": {"state": "process_stopped", "reason": "process_stopped", "loop_age": 6.04},
+        "details_age": 6.1,
+    }
+    port = serve(503, {**NOT_READY, "details": details})
+    more = ["--live"] if live else []
+    code, text = check(capsys, str(port.server_port), "--verbose", *more)
+    assert code == 1
+    first, second, *_ = text.splitlines()
+    stopped = "its process has been stopped (SIGSTOP, or a debugger) for 6.0 s"
+    assert first.endswith(f": {stopped}")
+    assert second == f"  worker: {stopped}; what follows is its last word, 6.1 s old"
+
+
 @pytest.mark.parametrize(
-    "details", [{}, {"endpoints": {"a": 3, "b": {"witnesses": [1]}}, "self": 4}]
+    "details",
+    [
+        {},
+        {"endpoints": {"a": 3, "b": {"witnesses": [1]}}, "self": 4},
+        {"worker": {"reason": ["process_stopped"], "loop_age": "x"}, "self": {"last_trouble": 3}},
+    ],
 )
 def test_verbose_takes_whatever_comes(
     serve: Serve, capsys: pytest.CaptureFixture[str], details: dict[str, object]

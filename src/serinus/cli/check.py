@@ -32,6 +32,14 @@ exit codes: {READY} ready (with --live: live) · {NOT_READY} not, or degraded un
             {UNREACHABLE} no answer, not that of a status port, or a wrong command line
 """
 
+_SILENCED = {
+    "process_stopped": "its process has been stopped (SIGSTOP, or a debugger)",
+    "process_frozen": "its process has been frozen, or its GIL held,",
+    "loop_blocked": "its event loop has been blocked",
+    "worker_dead": "its process is gone",
+}
+"""What the status process sees of a worker that cannot speak for itself."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the address and the flags."""
@@ -144,6 +152,8 @@ def _read(body: bytes) -> Mapping[str, Any]:
 def _why(body: Mapping[str, Any], *, live: bool) -> str:
     """Say why not, as well as the answer can: in full with details, else by the states."""
     details = _object(body, "details")
+    if silenced := _silenced(details):
+        return silenced
     if live:
         return excerpt(_object(details, "liveness").get("why") or _plain(body), limit=300)
     readiness = _object(details, "readiness")
@@ -164,11 +174,21 @@ def _why(body: Mapping[str, Any], *, live: bool) -> str:
     return excerpt("; ".join(reasons[:3]) or readiness.get("why", ""), limit=300)
 
 
+def _silenced(details: Mapping[str, Any]) -> str:
+    """Say why the worker cannot speak for itself: what it said last is not what holds."""
+    worker = _object(details, "worker")
+    age, words = worker.get("loop_age"), _SILENCED.get(str(worker.get("reason")), "")
+    return f"{words} for {age:.1f} s" if words and isinstance(age, int | float) else words
+
+
 def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     """Say of each endpoint who decided, who disagreed, and what everybody said."""
     details = _object(body, "details")
     if not details:
         yield "  no details: they are for peers on loopback, or for whoever brings the token"
+    if silenced := _silenced(details):
+        age = details.get("details_age")
+        yield f"  worker: {silenced}; what follows is its last word, {age} s old"
     yield from _groups(details)
     endpoints = _object(details, "endpoints")
     for name in endpoints:
@@ -189,8 +209,14 @@ def _witnesses(body: Mapping[str, Any]) -> Iterator[str]:
     yield from _leases(details)
     own = _object(details, "self")
     if own:
-        told = [own.get("lost_at_once"), own.get("last_trouble")]
-        yield f"  self: {'; '.join(text for text in told if text) or 'no trouble of our own'}"
+        told = [own.get("lost_at_once"), _last_trouble(own)]
+        yield f"  self: {'; '.join(str(text) for text in told if text) or 'no trouble of our own'}"
+
+
+def _last_trouble(own: Mapping[str, Any]) -> str:
+    trouble, age = own.get("last_trouble"), own.get("last_trouble_seconds_ago")
+    told = str(trouble) if trouble else ""
+    return f"{told}, {age:.1f} s ago" if told and isinstance(age, int | float) else told
 
 
 def _groups(details: Mapping[str, Any]) -> Iterator[str]:
