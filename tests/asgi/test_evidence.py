@@ -178,6 +178,31 @@ async def test_output_of_any_form_counts_in_the_middle_of_a_stream(piece: bytes)
         assert (served(runtime).traffic.errors, served(runtime).traffic.chunks) == ({}, 4)
 
 
+@pytest.mark.parametrize("end", [(), (event("[DONE]"),)])
+async def test_an_answer_that_ends_with_an_error_is_asked_about(end: tuple[bytes, ...]) -> None:
+    """Neither the end of the stream nor its mark is a proof after the error."""
+    broken = event({"error": {"message": "CUDA error", "code": 500}})
+    good = streams(token(), event("[DONE]"))
+    model = Model(good)
+
+    def canaries() -> int:
+        return sum((b"x-serinus-canary", b"1") in scope["headers"] for scope in model.scopes)
+
+    async with watched(model, settings(canary_wait_time=60), engine="openai") as (server, runtime):
+        await asyncio.sleep(1)
+        assert reason(runtime) == "canary"
+        before = canaries()
+        model.behave = streams(token(), broken, *end)
+        request = server.request()
+        await asyncio.sleep(0.25)
+        model.behave = good
+        await request.answered()
+        traffic = served(runtime).traffic
+        assert (traffic.errors, traffic.chunks) == ({RequestFault.SERVER: 1}, 1)
+        await asyncio.sleep(1)
+        assert canaries() > before
+
+
 async def test_users_text_about_errors_is_output() -> None:
     """The word alone is nothing."""
     async with watched(Model(streams(token("an error"), token("error")))) as (server, runtime):

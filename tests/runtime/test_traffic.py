@@ -280,6 +280,13 @@ async def test_the_end_of_a_doubt_leaves_the_widest_silence(account: Account) ->
     assert (progress.at, progress.gap) == (115, 7)
 
 
+async def test_a_request_that_ends_with_an_error_did_not_go_well(account: Account) -> None:
+    """Its tokens were proof when they came; its end, after the error, is none."""
+    account.traffic.alert = True
+    await read(account.open("a", {"error": {"code": 500}}))
+    assert [type(told) for told in account.told] == [Progress, RequestFailed]
+
+
 async def test_a_stream_closed_early_is_cancelled_and_its_handler_closed(account: Account) -> None:
     """`aclose()` returns when the handler has ended."""
     closed = []

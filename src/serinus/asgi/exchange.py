@@ -41,7 +41,17 @@ _ERROR_AT_ONCE = b'data:{"error'[8]
 class Exchange(Account):
     """One request, from its arrival to the end of its answer."""
 
-    __slots__ = ("_asked", "_clock", "_gone", "_piece", "_receive", "_send", "_status", "_uploaded")
+    __slots__ = (
+        "_asked",
+        "_clock",
+        "_gone",
+        "_piece",
+        "_receive",
+        "_send",
+        "_status",
+        "_told",
+        "_uploaded",
+    )
 
     def __init__(self, traffic: Traffic, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(traffic)
@@ -52,6 +62,8 @@ class Exchange(Account):
         self._status = 0
         self._piece = b""
         """The last piece that was not read: whole pieces are searched at the end only."""
+        self._told = False
+        """Whether an error in the answer was told of: its end is no good end then."""
         self._uploaded = False
         """Whether the whole request is here: before, it is the client who owes something."""
         self._gone = False
@@ -162,10 +174,10 @@ class Exchange(Account):
         except OSError:
             self._gone = True
             raise
-        if message.get("more_body"):
-            self.owes()
-        else:
+        if not message.get("more_body"):
             self._end()
+        elif not self._told:  # after an error nothing more is owed, and nothing is read in haste
+            self.owes()
 
     def _brings(self, piece: bytes) -> bool:
         """Say whether a piece of the body is output; tell of an error in it."""
@@ -174,9 +186,10 @@ class Exchange(Account):
             return True
         if b"error" in piece and self._status < 400 and (found := error_of(piece)) is not None:
             self.rests()
+            self._told = True
             self._traffic.failed(found[0], f"{self._asked}: {found[1]}")
             return False
-        if self.good:
+        if self.good and not self._told:
             return not piece.startswith(_COMMENT)
         return self._status < 400 and brings_output(piece)
 
@@ -200,7 +213,7 @@ class Exchange(Account):
             self.failed(found[0], f"{self._asked}: {found[1]}")
             return
         if status < 400:
-            self.finished()
+            self.finished(well=not self._told)
         else:
             self.failed(_fault(status), f"{self._asked}: HTTP {status}")
 

@@ -102,12 +102,12 @@ class Account:
             if not self._traffic.awaiting:
                 self._traffic.idle_since = self._traffic.clock()
 
-    def finished(self) -> None:
-        """Close it: the answer is complete."""
+    def finished(self, *, well: bool = True) -> None:
+        """Close it: the answer is complete. Not `well`: there was an error in it."""
         if not self.closed:
             traffic = self._traffic
             traffic.finished += 1
-            if self.good:
+            if self.good and well:
                 traffic.went_well(traffic.clock())
                 self._measure()
             self._close()

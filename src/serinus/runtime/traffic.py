@@ -290,7 +290,7 @@ async def accounted(
             traffic.awaiting = others + 1
         traffic.finished += 1
         empty = left is None and not told
-        if left is not None:
+        if left is not None and not told:
             last = now
             traffic.went_well(clock())
     except (asyncio.CancelledError, GeneratorExit):
