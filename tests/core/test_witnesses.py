@@ -141,7 +141,14 @@ WORDS: list[tuple[Witness, tuple[Evidence, ...], float, Word]] = [
         COUNTED,
         (moved(3.0), reading(4.0, None)),
         10.0,
-        Word(COUNTED, Says.NOTHING, 4.0, 0.0, "unknown", "no reading of the engine's metrics"),
+        Word(
+            COUNTED,
+            Says.NOTHING,
+            4.0,
+            0.0,
+            "unknown",
+            "no reading of the engine's metrics that can be believed",
+        ),
     ),
     (
         COUNTED,

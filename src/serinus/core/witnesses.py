@@ -203,7 +203,7 @@ class Words(NamedTuple):
     def _counters(self) -> Iterator[Testimony]:
         reading, moved = self.reading, self.counters
         if reading is not None and reading.pending is None:
-            told = "no reading of the engine's metrics"
+            told = "no reading of the engine's metrics that can be believed"
             yield Testimony(Witness.COUNTERS, Says.NOTHING, reading.at, 0.0, "unknown", told)
         elif moved is not None:
             yield Testimony(Witness.COUNTERS, Says.WELL, moved.at, 1.0, "progress", str(moved))

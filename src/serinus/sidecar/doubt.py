@@ -130,7 +130,7 @@ class Doubts:
         standing, verdict = self._target.standing, self._target.standing.verdict
         if (
             verdict.ready
-            or verdict.reason is Reason.SLEEPING
+            or verdict.reason in {Reason.SLEEPING, Reason.BLIND}
             or standing.proven_at is None
             or verdict.since == self._accused
         ):
