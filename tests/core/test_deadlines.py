@@ -401,3 +401,30 @@ def test_an_answer_beside_work_that_goes_on_says_nothing_of_long_prompts() -> No
     life.busy(newcomers=True)
     life.passed(0.2, after=0.3)
     assert not life.learned.beside
+
+
+def test_gaps_are_learned_between_the_times_from_which_silence_counts() -> None:
+    """What a page shows is dated by the reading before it: a lag of the page is in both ends."""
+    life = Life()
+    for _ in range(5):
+        life.passed(0.02)
+    life.busy()
+    for _ in range(20):
+        life.now += 1.0
+        life.see(Progress(life.now, Witness.COUNTERS, flow_at=life.now - 1.0))
+    assert life.standing.flow_at == life.now - 1.0
+    assert life.learned.gaps.longest == 1.0
+    assert life.learned.gaps.typical == pytest.approx(1.0)
+
+
+def test_what_moved_since_work_began_was_no_gap() -> None:
+    """Nobody knows how long it was silent, if it was at all."""
+    life = grown()
+    before = life.learned
+    life.see(Load(life.now, 0, witness=Witness.COUNTERS))
+    life.now += 5.0
+    life.busy()
+    began = life.now
+    life.now += 1.0
+    life.see(Progress(life.now, Witness.COUNTERS, flow_at=began))
+    assert life.learned == before

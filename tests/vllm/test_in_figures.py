@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 KIND = KINDS["vllm"]
 HANG, STALL = 5.0, 3.0
 READING = 0.25
-"""Seconds between two readings of the metrics: budgets count from the last that showed progress."""
+"""Seconds between two readings of the metrics at rest; more come while there is work."""
 FLAGS = (
     "--canary-wait-time=1",
     "--health-check-request-timeout=0.5",
@@ -111,7 +111,7 @@ def test_a_frozen_worker_in_a_long_generation(engine: Engine, sidecar: str) -> N
         assert user.join(PATIENCE)
         return Figures(seen, 0.0, back)
 
-    best(measure, most=Figures(STALL + READING, 0.0, 2.0))
+    best(measure, most=Figures(STALL, 0.0, 2.0))
 
 
 @pytest.mark.parametrize("sidecar", [()], indirect=True)

@@ -213,8 +213,9 @@ class Learned(NamedTuple):
     def _progressed(self, progress: Progress, before: Standing, limits: Limits) -> Learned:
         gap = progress.gap
         if before.busy and (before.unanswered or progress.witness is Witness.COUNTERS):
-            gap = progress.at - before.flow_at
-        if not gap or gap >= limits.stall_ceiling:
+            flowed_at = progress.at if progress.flow_at is None else progress.flow_at
+            gap = flowed_at - before.flow_at
+        if gap <= 0 or gap >= limits.stall_ceiling:
             return self
         if before.unanswered:
             return self._slower(gap)._replace(beside=False)

@@ -102,6 +102,9 @@ class Progress(NamedTuple):
     """The longest silence of work in flight, in seconds, since the last such word; 0: unknown."""
     began_at: float | None = None
     """When a request last brought its first output. None where beginnings are not told apart."""
+    flow_at: float | None = None
+    """From when on silence counts, if not from `at`: what moved between two readings of a page may
+    have done so right after the first of them."""
 
     def __str__(self) -> str:
         return f"progress seen by {self.witness}"

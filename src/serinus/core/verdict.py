@@ -309,15 +309,27 @@ class Standing(NamedTuple):
 
     def _progressed(self, progress: Progress, rules: Rules) -> Standing:
         begun_at = progress.at if progress.began_at is None else progress.began_at
+        flowed_at = progress.at if progress.flow_at is None else progress.flow_at
         known = self._replace(progress_at=progress.at, begun_at=max(self.begun_at, begun_at))
         if self.turned_away is not None and known.begun_at < self.turned_away:
-            return known._flowed(progress.at) if progress.flow else known
-        proven = known._proven(progress.at, rules, by_canary=False, flow=progress.flow)
+            return known._flowed(flowed_at) if progress.flow else known
+        proven = known._proven(
+            progress.at, rules, by_canary=False, flow=progress.flow, flow_at=flowed_at
+        )
         if self.suspect and known.begun_at < self.rejected_at:  # older requests may well go on
             return proven._replace(suspect=True)
         return proven
 
-    def _proven(self, at: float, rules: Rules, *, by_canary: bool, flow: bool) -> Standing:
+    def _proven(
+        self,
+        at: float,
+        rules: Rules,
+        *,
+        by_canary: bool,
+        flow: bool,
+        flow_at: float | None = None,
+    ) -> Standing:
+        flowed_at = at if flow_at is None else flow_at
         return self._replace(
             failures=0,
             successes=self.successes + 1,
@@ -325,7 +337,7 @@ class Standing(NamedTuple):
             proven_by_canary=by_canary,
             asked_at=at if by_canary else self.asked_at,
             cleared_at=at if by_canary and self.suspect else self.cleared_at,
-            flow_at=max(self.flow_at, at if flow else self._unseen_until(rules)),
+            flow_at=max(self.flow_at, flowed_at if flow else self._unseen_until(rules)),
             unanswered=False,
             turned_away=None,
             hung_since=None,

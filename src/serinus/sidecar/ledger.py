@@ -56,6 +56,8 @@ class Seen:
     pending: int | None
     steady: bool = True
     """Whether a standstill would show: long requests move tokens or steps, and no other counter."""
+    flow_at: float | None = None
+    """When users' work went on, at the earliest, if it did since the reading before."""
     anew: bool = False
     """The counters went down: another engine answers at the same address."""
 

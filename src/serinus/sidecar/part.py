@@ -167,7 +167,7 @@ class Part:
         if seen.progress:
             if presence.life.stage is Stage.LOADING:
                 presence.proven()
-            self.tell(Progress(seen.at, Witness.COUNTERS))
+            self.tell(Progress(seen.at, Witness.COUNTERS, flow_at=seen.flow_at))
         pending = seen.pending
         if not self.book.believed and self.standing.busy:
             logger.warning(

@@ -19,7 +19,7 @@ from serinus.core.group import Group, Kind
 from serinus.engines import Counters
 from serinus.engines.capabilities import DirectsToRanks
 from serinus.runtime.gathering import Gathering, rank_address
-from serinus.sidecar.book import Book
+from serinus.sidecar.book import Book, busy_pace
 from serinus.sidecar.part import Part, Shared
 from serinus.sidecar.scraper import Scraper
 from serinus.sidecar.stillness import Stillness
@@ -132,7 +132,10 @@ class Ranks:
     def _new(self, rank: int, gathering: Gathering) -> Part:
         board, address = self._shared.board, rank_address(self._whole.watched.address, rank)
         board.groups.join(gathering, address, rank=rank)
-        book = self._scraper.ranks[rank] = Book(stall=board.settings.health_check_busy_stall)
+        settings = board.settings
+        stall = settings.health_check_busy_stall
+        pace = busy_pace(interval=settings.scrape_interval, stall=stall)
+        book = self._scraper.ranks[rank] = Book(stall=stall, pace=pace)
         return Part(self._shared, book, address, rank=rank)
 
     def _watch_stillness(self, told: Mapping[int, Counters]) -> None:

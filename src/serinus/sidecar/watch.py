@@ -18,7 +18,7 @@ from serinus.engines.listing import MAX_LIST_BYTES
 from serinus.errors import EngineError
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.target import Answer
-from serinus.sidecar.book import Book
+from serinus.sidecar.book import Book, busy_pace
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
@@ -38,8 +38,6 @@ logger = logging.getLogger("serinus")
 
 _KNOCK_PACE = 1.0
 """Seconds between two looks at the port of an engine that is loading or dead."""
-_BUSY_LOOKS = 10
-"""Looks within a stall budget, at the least, while users' work is in flight."""
 _SHORTEST_PACE = 0.05
 _PATIENCE = (1.0, 15.0)
 """The least and the most seconds that a page of metrics may take: a saturated server is slow."""
@@ -90,7 +88,8 @@ class EngineWatch:
             alarm=self._alarmed,
             clock=clock,
         )
-        book = Book(stall=settings.health_check_busy_stall)
+        stall = settings.health_check_busy_stall
+        book = Book(stall=stall, pace=busy_pace(interval=self._interval, stall=stall))
         self.scraper = Scraper(
             target.engine,
             client,
@@ -195,7 +194,7 @@ class EngineWatch:
         if not self.presence.askable() or self.presence.life.stage is Stage.DEAD:
             pace = _KNOCK_PACE
         elif any(part.standing.busy for part in self.ranks):
-            pace = min(pace, self._whole.judged.rules.stall / _BUSY_LOOKS)
+            pace = busy_pace(interval=pace, stall=self._whole.judged.rules.stall)
         return max(pace, _SHORTEST_PACE) * (1 - _JITTER * self._random.random())
 
     def _patience(self) -> float:
