@@ -168,9 +168,10 @@ def test_a_secret_is_not_taken_from_the_command_line(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """There is no such flag, and `--api-key` is not short for `--api-key-file`."""
-    code, _, err = said(capsys, "show", f"--{name}", "x")
+    code, _, err = said(capsys, "show", f"--{name}", "sk-1234")
     assert code == 2
     assert f"unrecognized arguments: --{name}" in err
+    assert "sk-1234" not in err
 
 
 BAD_PAYLOAD = (

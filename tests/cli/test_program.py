@@ -134,7 +134,12 @@ def test_no_verb_teaches_and_is_wrong(capsys: pytest.CaptureFixture[str]) -> Non
         (["confg"], "invalid choice: 'confg'"),
         (["--verbose"], "the following arguments are required: VERB"),
         (["config"], "the following arguments are required: ACTION"),
-        (["config", "show", "--jso"], "unrecognized arguments: --jso"),
+        (["config", "show", "--jso"], "unrecognized arguments: --jso; did you mean --json?"),
+        (
+            ["config", "show", "--qqq=1"],
+            "arguments: --qqq; accepted: those of serinus config --help",
+        ),
+        (["config", "show", "it", "now"], "unrecognized arguments: it now"),
     ],
 )
 def test_a_wrong_command_line_is_code_2(

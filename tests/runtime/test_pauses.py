@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -92,8 +93,8 @@ async def test_an_endpoint_that_comes_inside_a_lease_is_asked_after_it() -> None
         assert bench.ready()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 3600.1, float("nan"), float("inf")])
-async def test_a_lease_without_a_bound_is_refused(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, 3600.1, float("nan"), float("inf"), "5", None, True])
+async def test_a_lease_without_a_bound_is_refused(seconds: Any) -> None:
     """With its value, and what is accepted."""
     async with Bench() as bench:
         with pytest.raises(SettingsError) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ ABOUT = (
     "Serinus says whether an LLM inference worker can really serve, by proof (tokens) and not by"
     " politeness (an HTTP 200)."
 )
+_FLAG = re.compile(r"--[a-z][a-z-]+")
 EPILOG = """\
 `serinus VERB --help` explains a verb.
 
@@ -56,6 +58,7 @@ def _run(words: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    chosen = parser
     verbs = parser.add_subparsers(metavar="VERB", title="verbs", required=True)
     for verb in VERBS:
         below = verbs.add_parser(
@@ -69,12 +72,30 @@ def _run(words: Sequence[str]) -> int:
             module = verb.load()
             module.add_arguments(below)
             below.set_defaults(run=module.run)
+            chosen = below
     if not words:
         parser.print_help(sys.stderr)
         return 2
-    arguments = parser.parse_args(words)
+    arguments, strange = parser.parse_known_args(words)
+    if strange:
+        parser.error(f"unrecognized arguments: {_strange(strange, chosen)}")
     code: int = arguments.run(arguments)
     return code
+
+
+def _strange(words: Sequence[str], verb: argparse.ArgumentParser) -> str:
+    """Name flags that a verb does not have, and the one that may be meant.
+
+    What follows a flag is not shown: it may be a key.
+    """
+    from serinus.settings.wording import nearest  # noqa: PLC0415 - only a misspelt flag pays for it
+
+    flags = [word.partition("=")[0] for word in words if word.startswith("-")]
+    if not flags:
+        return " ".join(words)
+    guess = nearest(flags[0], sorted(set(_FLAG.findall(verb.format_help()))))
+    said = f"did you mean {guess}?" if guess else f"accepted: those of {verb.prog} --help"
+    return f"{' '.join(flags)}; {said}"
 
 
 class _Version(argparse.Action):

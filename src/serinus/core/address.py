@@ -32,8 +32,10 @@ class EndpointAddress(NamedTuple):
         """
         parts = text.removeprefix(_SCHEME).split(".")
         if len(parts) != 3 or not all(_is_word(part) for part in parts):
+            odd = [part for part in parts if not _is_word(part)] if len(parts) == 3 else []
+            wrong = f"{odd[0]!r} is no word" if odd else f"has {len(parts)} part(s)"
             raise SettingsError(
-                f"endpoint address {text!r}: has {len(parts)} part(s); accepted: three parts of "
+                f"endpoint address {text!r}: {wrong}; accepted: three parts of "
                 "letters, digits, '-' and '_', as in 'namespace.component.endpoint'"
             )
         namespace, component, endpoint = parts

@@ -181,7 +181,9 @@ class Leases:
         return [one for one in self._running if one.endpoint in {"", endpoint}]
 
     def _check(self, why: str, seconds: float) -> None:
-        if not 0 < seconds <= self.most:
+        given: object = seconds
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not (number and 0 < seconds <= self.most):
             raise SettingsError(
                 f"lease {why!r}: {seconds!r} s; accepted: more than 0 and at most "
                 f"{self.most:g} s (lease_max)"
