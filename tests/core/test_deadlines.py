@@ -107,6 +107,59 @@ def test_the_configured_values_hold_until_enough_was_seen() -> None:
     assert life.rules.doubt == 2
 
 
+def rested() -> Life:
+    """An engine that was never seen at work, and whose canaries are quick."""
+    life = Life()
+    for _ in range(20):
+        life.passed(0.02)
+    assert life.rules.deadline == 0.5
+    return life
+
+
+def test_where_nobody_tells_of_work_the_second_question_has_the_configured_time() -> None:
+    """The first may have waited for somebody's work; four good answers end that."""
+    life = rested()
+    life.failed()
+    assert life.ready
+    assert life.rules == CONFIGURED
+    life.passed(1.5, after=0)
+    for _ in range(4):
+        assert life.rules == CONFIGURED
+        assert life.ready
+        life.passed(0.02)
+    assert life.rules.deadline == 0.5
+
+
+def test_an_engine_that_tells_that_it_is_idle_gets_no_more_time() -> None:
+    """Nobody's work is in the way there: two questions of half a second."""
+    life = rested()
+    life.see(Load(life.now, 0, witness=Witness.COUNTERS))
+    life.failed()
+    assert life.rules.deadline == 0.5
+    life.failed(after=0)
+    assert not life.ready
+
+
+@pytest.mark.parametrize("fault", [CanaryFault.ERROR_ITEM, CanaryFault.REFUSED, CanaryFault.EMPTY])
+def test_an_answer_that_is_wrong_was_not_kept_waiting(fault: CanaryFault) -> None:
+    """Whoever works for others is silent; an error came in time."""
+    life = rested()
+    life.now += 10
+    life.see(CanaryFailed(life.now, life.now, fault))
+    assert life.rules.deadline == 0.5
+
+
+def test_work_that_nobody_tells_of_is_learned_like_any_lasting_change() -> None:
+    """Answers that are late twice running are the engine's own times, without a false alarm."""
+    life = rested()
+    for _ in range(6):
+        if life.rules.deadline < 0.9:
+            life.failed()
+        life.passed(0.9, after=0)
+        assert life.ready
+    assert life.learned.canaries.longest >= 0.85
+
+
 def test_a_deadline_is_ten_times_what_is_typical_for_an_engine_of_clockwork() -> None:
     """The least spread at φ = 8, in steps of a tenth."""
     life = Life()

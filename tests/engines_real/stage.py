@@ -55,14 +55,28 @@ class Engine:
     def stopped(self, part: Part) -> Iterator[float]:
         """Keep a part from running; yields the wall's time when that began."""
         if part.thread:
-            thread = self.find_thread(part)
-            began = time.time()
-            with held(thread):
+            with self._thread_held(self.find_thread(part)) as began:
                 yield began
             return
         began = time.time()
         with rig.frozen(self.process(part)):
             yield began
+
+    @contextmanager
+    def _thread_held(self, thread: int) -> Iterator[float]:
+        """Hold one thread, and it alone.
+
+        A thread of Python's that is about to take the interpreter's lock takes all others with it:
+        then it is let go at once, and held at another moment.
+        """
+        for _ in range(20):
+            began = time.time()
+            with held(thread):
+                if all(rig.get(self.url, "/health", timeout=0.5)[0] == 200 for _ in range(2)):
+                    yield began
+                    return
+            time.sleep(1)
+        raise AssertionError(f"thread {thread}: the rest of its process never went on without it")
 
     @contextmanager
     def starved(self, *, share: float) -> Iterator[None]:

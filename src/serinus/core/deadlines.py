@@ -22,8 +22,11 @@ would be later, if the past is a guide. What is different here:
 What teaches: answers to canaries while the endpoint is ready and idle, and gaps while it is ready
 and busy. What does not: anything of an endpoint that is not ready, suspected, dead, in a lease, or
 hidden by trouble of our own; canaries that timed out (their time is not known); and after any of
-these, the first few words. Times beyond what was learned, seen once, are an outage's tail for all
-we know. Seen twice running they are what the engine is like now, and are learned.
+these, the first few words. Meanwhile the configured values hold: so where nobody tells of work in
+flight, a canary that was silent for the learned time is followed by one with the configured time,
+as the first may have waited for somebody's work. Times beyond what was learned, seen once, are an
+outage's tail for all we know. Seen twice running they are what the engine is like now, and are
+learned.
 """
 
 from __future__ import annotations
@@ -31,7 +34,14 @@ from __future__ import annotations
 from math import ceil, erfc, exp, inf, log, log10, sqrt
 from typing import NamedTuple
 
-from serinus.core.evidence import CanaryPassed, Evidence, Progress, Witness
+from serinus.core.evidence import (
+    CanaryFailed,
+    CanaryFault,
+    CanaryPassed,
+    Evidence,
+    Progress,
+    Witness,
+)
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
@@ -66,6 +76,7 @@ _ALMOST = 0.9
 _LONG_READING = 5.0
 """Seconds of silence that are a long prompt's, if they are any prompt's: an engine that answers a
 canary beside it reads in pieces, or in a process of its own."""
+_SILENCES = (CanaryFault.TIMEOUT, CanaryFault.STUCK)
 _GRID = log(1.1)
 """Budgets move in steps of a tenth: they are for people too."""
 
@@ -167,7 +178,8 @@ class Learned(NamedTuple):
             return self._passed(evidence, before, limits, late)
         if isinstance(evidence, Progress):
             return self._progressed(evidence, before, limits)
-        if after.verdict.ready or self.owed == _CONVALESCENCE:
+        in_order = after.verdict.ready and not _may_be_behind_work(evidence, after)
+        if in_order or self.owed == _CONVALESCENCE:
             return self
         return self._replace(owed=_CONVALESCENCE)
 
@@ -250,6 +262,13 @@ class Learned(NamedTuple):
             limits.z, least_spread=_SPREAD_OF_GAPS, longest=_LONGEST_GAPS, most=_MOST_GAPS
         )
         return min(max(seconds, limits.stall_floor), limits.stall_ceiling)
+
+
+def _may_be_behind_work(evidence: Evidence, after: Standing) -> bool:
+    """Whether a canary was silent beside work that nobody tells of: what was learned is of rest."""
+    if not isinstance(evidence, CanaryFailed) or evidence.fault not in _SILENCES:
+        return False
+    return after.pending is None
 
 
 def tuned(configured: Rules, learned: Learned, limits: Limits) -> Rules:
