@@ -21,7 +21,8 @@ from tests.engines.test_fixtures import kind_of, label, named
 GREEDY = named("greedy*")
 UNITS = {
     ("vllm", "greedy"): Unit.ID,
-    ("sglang", "greedy-written"): Unit.ID,
+    ("sglang", "greedy"): Unit.ID,
+    ("sglang", "greedy-2"): Unit.TEXT,
     ("llamacpp", "greedy-written"): Unit.ID,
     ("tgi", "greedy"): Unit.ID,
     ("trtllm", "greedy"): Unit.TEXT,
