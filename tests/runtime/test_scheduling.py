@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from serinus.core.evidence import Progress, RequestFailed, RequestFault
+from serinus.core.evidence import Lease, Load, Progress, RequestFailed, RequestFault
 from serinus.core.verdict import Verdict
 from serinus.runtime.manager import HealthCheckManager
 from serinus.runtime.target import HealthCheckTarget
@@ -270,4 +270,66 @@ async def test_the_clock_of_a_manager_is_the_monotonic_one_by_default() -> None:
     assert (keeper.config.concurrency, keeper.config.cancel_grace) == (256, 1.0)
     keeper.start()
     assert keeper.in_flight == 0
+    await keeper.stop()
+
+
+async def test_a_hint_brings_the_next_canary_forward_once_a_wait() -> None:
+    """However often something is hinted at; routine goes on a wait after it."""
+    keeper, question = manager(), Question()
+    keeper.start()
+    one = target(question)
+    keeper.add(one)
+    began = asyncio.get_running_loop().time()
+    for _ in range(600):  # a minute
+        await asyncio.sleep(0.1)
+        keeper.hurry(one)
+    at = [asked - began for asked in question.asked]
+    assert at[0] == pytest.approx(0.0, abs=0.01)
+    assert at[1] == pytest.approx(0.1, abs=0.02), "at once"
+    assert [later - earlier for earlier, later in pairwise(at[1:])] == pytest.approx(
+        [10.0] * 5, abs=0.2
+    )
+    await keeper.stop()
+
+
+async def test_a_hint_that_proves_wrong_accuses_nobody() -> None:
+    """It is no evidence: what the canary brings is."""
+    turns: list[Verdict] = []
+    keeper, question = manager(changed=lambda _t, before: turns.append(before)), Question()
+    keeper.start()
+    one = target(question)
+    keeper.add(one)
+    await asyncio.sleep(5)
+    turns.clear()
+    assert keeper.hurry(one)
+    await asyncio.sleep(0.1)
+    assert (one.counts.sent, one.counts.passed) == (2, 2)
+    assert one.standing.verdict.ready
+    assert turns == []
+    await keeper.stop()
+
+
+async def test_a_hint_sends_nothing_where_nothing_is_to_be_asked() -> None:
+    """On top of work, in a lease, beside another canary, before the first proof, after the end."""
+    keeper, question = manager(), Question()
+    one = target(question)
+    keeper.add(one)
+    assert not keeper.hurry(one), "not begun"
+    keeper.start()
+    assert not keeper.hurry(one), "never proven"
+    await asyncio.sleep(5)
+    now = asyncio.get_running_loop().time()
+    keeper.tell(one, Load(now, 1))
+    assert not keeper.hurry(one), "busy"
+    keeper.tell(one, Load(now, 0), Lease(now, now + 3))
+    assert not keeper.hurry(one), "a planned pause"
+    await asyncio.sleep(6)
+    assert keeper.hurry(one)
+    await asyncio.sleep(0)
+    assert not keeper.hurry(one), "asked already"
+    await asyncio.sleep(11)
+    keeper.pause()
+    assert not keeper.hurry(one), "draining"
+    keeper.remove(one)
+    assert not keeper.hurry(one), "gone"
     await keeper.stop()

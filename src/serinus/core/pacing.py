@@ -31,7 +31,7 @@ from serinus.core.evidence import Phase
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Due", "Exam", "Step", "next_due", "next_exam", "next_look", "on_top_at"]
+__all__ = ["Due", "Exam", "Step", "may_hurry", "next_due", "next_exam", "next_look", "on_top_at"]
 
 _NEVER = float("inf")
 _NOT_YET = float("-inf")
@@ -85,6 +85,19 @@ def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.
     pace = rules.retry if standing.suspected else rules.wait
     again = now + pace * (1 - rules.jitter * early)
     return Due(stalls_at if now < stalls_at < again else again, Step.LOOK)
+
+
+def may_hurry(standing: Standing, rules: Rules, *, now: float) -> bool:
+    """Say whether the next routine question may be put now, for a hint that is no evidence.
+
+    Not on top of work, nor where something else says when to ask.
+    """
+    routine = standing.canary and standing.verdict.ready and not standing.suspected
+    if not routine or standing.busy or standing.asleep is not None or standing.leased(now):
+        return False
+    return standing.proven_at is not None and now >= affordable_at(
+        standing.spent, rules, urgent=True
+    )
 
 
 def next_exam(standing: Standing, rules: Rules, exam: Exam, *, early: float = 0.0) -> float:

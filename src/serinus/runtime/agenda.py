@@ -48,6 +48,11 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._plans)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it calls."""
+        return self._loop is not None
+
     def open(self) -> None:
         """Begin to call, on the running loop, also what was planned before."""
         self._loop = asyncio.get_running_loop()

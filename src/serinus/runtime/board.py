@@ -370,6 +370,10 @@ class Board:
         """Bring evidence that nobody asked for."""
         self.manager.tell(target, *evidence)
 
+    def hurry(self, target: HealthCheckTarget) -> bool:
+        """Send its next routine canary now, for a hint that is no evidence; say whether it is."""
+        return self.manager.hurry(target)
+
     def _start(self, target: HealthCheckTarget, scopes: tuple[str, ...]) -> None:
         self.manager.add(target)
         lease = self._lease_of(scopes, self.clock())

@@ -26,7 +26,7 @@ from serinus.core.evidence import (
     Tick,
 )
 from serinus.core.own_state import OwnState, excuse_of
-from serinus.core.pacing import Step, next_due, next_exam, next_look
+from serinus.core.pacing import Step, may_hurry, next_due, next_exam, next_look
 from serinus.core.verdict import Verdict
 from serinus.errors import excerpt
 from serinus.runtime.agenda import SLACK, Agenda
@@ -143,6 +143,24 @@ class HealthCheckManager:
         self._fold(target, told)
         if target in self._targets:
             self._schedule(target)
+
+    def hurry(self, target: HealthCheckTarget) -> bool:
+        """Send the next routine canary now, for a hint that is no evidence; say whether it is sent.
+
+        At most one such is sent in each wait, however often something is hinted at.
+        """
+        now, rules = self._clock(), target.rules
+        if target not in self._targets or target.run is not None or target in self._waiting:
+            return False
+        full = len(self._in_flight) >= self.config.concurrency
+        if full or not self._agenda.is_open or now < target.hurried_at + rules.wait:
+            return False
+        if not may_hurry(target.standing, rules, now=now):
+            return False
+        target.hurried_at = now
+        self._agenda.drop(target)
+        self._send(target)
+        return True
 
     def _fold(self, target: HealthCheckTarget, told: Iterable[Evidence]) -> None:
         standing, rules, observe = target.standing, target.rules, self._observe

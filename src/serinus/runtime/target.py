@@ -95,6 +95,7 @@ class HealthCheckTarget:
         "excuse",
         "gauge",
         "glance",
+        "hurried_at",
         "learned",
         "limits",
         "look",
@@ -139,6 +140,8 @@ class HealthCheckTarget:
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None
+        self.hurried_at = float("-inf")
+        """When a canary was last sent before its time, for a hint that is no evidence."""
 
     def taught(self, learned: Learned) -> None:
         """Begin again with what is known already; the first words confirm it."""

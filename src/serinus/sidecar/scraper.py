@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from serinus.engines import Counters, Engine, Samples
 from serinus.engines.capabilities import TellsRanks, TellsSleep
@@ -14,10 +15,13 @@ from serinus.sidecar.book import Book, together
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError, Trouble
 from serinus.sidecar.ledger import Seen
+from serinus.sidecar.punctuality import Punctuality
 
 __all__ = ["Scraper"]
 
 _NO_PAGE = frozenset({404, 405, 501})
+_OUR_OWN = 0.25
+"""Seconds by which our own loop may be late and still call a page late."""
 _TRY_AGAIN = 60.0
 """Seconds before a page that was not there is looked for again."""
 
@@ -44,6 +48,8 @@ class Scraper:
         self.ranks: dict[int, Book] = {}
         self.ranked: Callable[[Mapping[int, Counters]], None] = lambda _ranks: None
         """Called with the ranks that a page tells of, before it is read."""
+        self.late: Callable[[], None] = lambda: None
+        """Called when a page does not come though it should have come long ago."""
         self.trouble = ""
         """Why there was no reading last time; empty if there was."""
         self.last: Seen | None = None
@@ -55,6 +61,8 @@ class Scraper:
         self._port = port if port is not None else engine.metrics_port
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._punctuality = Punctuality()
         self._absent_until = float("-inf")
 
     def has_page(self) -> bool:
@@ -66,6 +74,7 @@ class Scraper:
         for book in self._books():
             book.forget()
         self.trouble, self.last, self.asleep = "", None, None
+        self._punctuality = Punctuality()
         self._absent_until = float("-inf")
 
     async def read(self, *, seconds: float) -> Seen:
@@ -91,7 +100,10 @@ class Scraper:
         if path is None:
             raise EngineError("the engine has no metrics page")
         began = self._clock()
-        page = await self._client.get(path, seconds=seconds, limit=MAX_PAGE_BYTES, port=self._port)
+        with self._timed():
+            page = await self._client.get(
+                path, seconds=seconds, limit=MAX_PAGE_BYTES, port=self._port
+            )
         if page.status in _NO_PAGE:
             self._absent_until = self._clock() + _TRY_AGAIN
         if page.status != 200:
@@ -103,6 +115,32 @@ class Scraper:
             self.asleep = self._engine.asleep(samples)
         self._heard(seen)
         return seen
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Say it when a page is late, and learn how long those take that come."""
+        began, after = self._clock(), self._punctuality.late_after
+        if after is not None:
+            self._expect(within=after)
+        try:
+            yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        self._punctuality.took(self._clock() - began)
+
+    def _expect(self, *, within: float) -> None:
+        at = self._clock() + within
+        self._timer = asyncio.get_running_loop().call_later(within, self._overdue, at)
+
+    def _overdue(self, at: float) -> None:
+        """Say that the page is late; where we are late ourselves it may have come meanwhile."""
+        self._timer = None
+        if self._clock() - at < _OUR_OWN:
+            self.late()
+        else:
+            self._expect(within=_OUR_OWN)
 
     def _taken(self, samples: Samples, began: float, at: float) -> Seen:
         engine = self._engine

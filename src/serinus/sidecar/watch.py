@@ -116,6 +116,7 @@ class EngineWatch:
         self._watched = self._whole.watched
         self.ranks = Ranks(shared, self.scraper, self._whole)
         self.scraper.ranked = self.ranks.found
+        self.scraper.late = self._page_is_late
         self._sleep = SleepWatch(
             target.engine, client, self._whole.judged, tell=self._tell, clock=clock
         )
@@ -206,6 +207,12 @@ class EngineWatch:
         if seen.anew:
             self._another()
         self._sleep.read(seen, asleep=self.scraper.asleep)
+
+    def _page_is_late(self) -> None:
+        """Have the engine asked at once: a process that hangs as a whole answers nothing."""
+        part = next(iter(self.ranks))
+        if self.serving and self._board.hurry(part.judged):
+            logger.info("%s: its metrics page is late: asked at once", part.watched.address)
 
     def _alarmed(self) -> None:
         """Look at once; and have ranks asked that waited for an engine which serves by now."""
