@@ -387,6 +387,24 @@ def test_help_has_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 ready (with --live: live) · 1 not" in out
 
 
+def test_one_that_is_withheld_for_being_slow_says_what_is_off(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last proof is no reason: it was a good one."""
+    told = {
+        "status": "notready",
+        "reason": "degraded",
+        "evidence": "canary: first item after 0.048 s, done after 0.048 s",
+        "flaws": {"slow_first_token": "8.2 times as long as usual"},
+    }
+    port = serve(
+        503, {**NOT_READY, "details": {"readiness": {"why": "x"}, "endpoints": {"a": told}}}
+    )
+    code, text = check(capsys, str(port.server_port))
+    assert code == 1
+    assert text.strip().endswith(": a: degraded, slow_first_token (8.2 times as long as usual)")
+
+
 def test_verbose_says_who_decided_and_who_disagreed(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,11 +167,19 @@ def _why(body: Mapping[str, Any], *, live: bool) -> str:
         if _object(groups, name).get("status") != "ready"
     ]
     reasons += [
-        f"{name}: {one.get('reason')}, {one.get('evidence')}"
+        f"{name}: {one.get('reason')}, {_evidence(one)}"
         for name, one in _object(details, "endpoints").items()
         if isinstance(one, dict) and one.get("status") != "ready" and name not in inside
     ]
     return excerpt("; ".join(reasons[:3]) or readiness.get("why", ""), limit=300)
+
+
+def _evidence(endpoint: Mapping[str, Any]) -> str:
+    """What decided; of one that serves and is withheld by a policy, what is off."""
+    if endpoint.get("reason") in ("degraded", "wrong"):
+        flaws = _object(endpoint, "flaws")
+        return "; ".join(f"{word} ({told})" for word, told in flaws.items()) or "by its policy"
+    return str(endpoint.get("evidence"))
 
 
 def _silenced(details: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from serinus.cli.tables import table
+from serinus.cli.tables import screen, table
 from serinus.cli.traces import damage_in, read_traces
 from serinus.errors import SettingsError, excerpt
 from serinus.replay.comparing import Column, Judge, judged, replays
@@ -187,7 +187,11 @@ def _wrong_probe(text: str) -> SettingsError:
 def _report(cases: Sequence[Case], columns: Sequence[Column]) -> str:
     return "\n\n".join(
         part
-        for part in (f"{about(cases)}", table(rows(columns)), _by_fault(cases, columns))
+        for part in (
+            f"{about(cases)}",
+            table(rows(columns), within=screen()),
+            _by_fault(cases, columns),
+        )
         if part
     )
 
@@ -246,7 +250,7 @@ def _by_fault(cases: Sequence[Case], columns: Sequence[Column]) -> str:
             told = [seconds(delay) for delay in delays]
             found.append([case.name, fault.what, f"{fault.begin:.1f} s", lasted, *told])
     heading = "seen after, at the latest\n"
-    return heading + table(found, left=2) if len(found) > 1 else ""
+    return heading + table(found, left=2, within=screen()) if len(found) > 1 else ""
 
 
 def _as_json(cases: Sequence[Case], columns: Sequence[Column]) -> Item:
