@@ -37,6 +37,19 @@ def test_one_is_told_to_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "moves in the middle of a request  llamacpp:n_decode_total" in said
 
 
+def test_lines_are_broken_at_spaces_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe they stay whole."""
+    monkeypatch.setattr("serinus.cli.engines.screen", lambda: 80)
+    assert main(["engines"]) == 0
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 80
+    monkeypatch.setattr("serinus.cli.engines.screen", lambda: None)
+    assert main(["engines"]) == 0
+    assert narrow.split() == capsys.readouterr().out.split()
+
+
 def test_an_unknown_one_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and what is accepted."""
     assert main(["engines", "vlm"]) == 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
+from serinus.cli.tables import screen
 from serinus.engines import ENGINES, Engine, engine_named
 from serinus.engines.capabilities import DirectsToRanks, TellsRanks, TellsSleep, Transcribes
 
@@ -65,6 +67,8 @@ at an end, finished requests are read for progress; tokens that are counted at a
 A probe's timeout has to be longer than its own health handler takes. A canary that is out of time
 is given up by closing its connection.
 """
+_TITLE = 36
+"""Columns of a title."""
 _CAPABILITIES: Mapping[str, type] = {
     "transcripts": Transcribes,
     "ranks": TellsRanks,
@@ -90,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         print(json.dumps({one.name: known(one) for one in engines}, indent=1, ensure_ascii=False))
     else:
-        print("\n\n".join(_block(one) for one in engines))
+        print("\n\n".join(_block(one, within=screen()) for one in engines))
     return 0
 
 
@@ -100,7 +104,9 @@ def known(engine: Engine) -> dict[str, object]:
     return {
         "release": traits.release,
         "proves": traits.proves,
-        "asked": [f"{one.method} {one.path}" for one in engine.alternatives("MODEL")],
+        "asked": [
+            *dict.fromkeys(f"{way.method} {way.path}" for way in engine.alternatives("MODEL"))
+        ],
         "counted": traits.counted,
         "during": [*names.tokens, *names.steps],
         "at_end": [*names.finished, *traits.at_end],
@@ -147,17 +153,26 @@ def _cell(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _block(engine: Engine) -> str:
+def _block(engine: Engine, *, within: int | None) -> str:
     lines = [engine.name]
     for key, title in _ABOUT.items():
         value = known(engine)[key]
         if key == "health_seconds":
             value = f"{value:g} s"
-        told = value if isinstance(value, list) else [value]
+        told = [str(one) for one in (value if isinstance(value, list) else [value])]
         lines += [
-            f"  {title if not at else '':<34}{one}" for at, one in enumerate(told or ["none"])
+            f"  {title if not at else '':<{_TITLE - 2}}{one}"
+            for at, one in enumerate(_wrapped(told or ["none"], within))
         ]
     return "\n".join(lines)
+
+
+def _wrapped(told: Sequence[str], within: int | None) -> list[str]:
+    """Break what is too long for the terminal, at spaces."""
+    if within is None:
+        return [*told]
+    width = max(within - _TITLE, _TITLE)
+    return [line for one in told for line in wrap(one, width, subsequent_indent="  ")]
 
 
 def _cost(engine: Engine) -> str:

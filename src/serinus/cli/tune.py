@@ -76,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     picture = Path(arguments.picture) if arguments.picture else None
     if picture is not None and picture.suffix != ".svg":
         raise SettingsError(f"--picture '{picture}': accepted: a name that ends in .svg")
+    if picture is not None:
+        _touch(picture)
     cases, damaged = cases_of(arguments)
     deadline = time.monotonic() + patience
     progress = _Progress(int(tries))
@@ -88,14 +90,14 @@ def run(arguments: argparse.Namespace) -> int:
         progress=progress.tell,
     )
     progress.end()
-    if picture is not None:
-        _write(picture, drawn(found, objective, about=about(cases)))
     if arguments.json:
         print(json.dumps(_as_json(found, objective), indent=2))
     else:
         print(about(cases))
         print(_report(found, objective))
-        if picture is not None:
+    if picture is not None:
+        _write(picture, drawn(found, objective, about=about(cases)))
+        if not arguments.json:
             print(f"\nthe trade-off as a picture: {picture}")
     return 0 if found.met and not damaged else 1
 
@@ -108,13 +110,27 @@ def _read(kind: Whole | Seconds, flag: str, text: str) -> float:
         raise SettingsError(f"{flag} '{shown}': accepted: {kind.accepted}") from None
 
 
+def _touch(picture: Path) -> None:
+    """Find out before the search, and not minutes later, whether it can be written."""
+    there = picture.exists()
+    try:
+        with picture.open("a"):
+            pass
+        if not there:
+            picture.unlink()
+    except OSError as error:
+        raise _unwritable(picture, error) from error
+
+
 def _write(picture: Path, text: str) -> None:
     try:
         picture.write_text(text)
     except OSError as error:
-        raise SettingsError(
-            f"--picture '{picture}': cannot be written: {error.strerror}"
-        ) from error
+        raise _unwritable(picture, error) from error
+
+
+def _unwritable(picture: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"--picture '{picture}': cannot be written: {error.strerror}")
 
 
 class _Progress:
