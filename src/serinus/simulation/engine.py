@@ -24,11 +24,6 @@ __all__ = ["Fate", "Request", "SimulatedEngine"]
 _AT_ONCE = 0.004
 """Seconds in which an engine fails a request that it does not try."""
 _SEVERAL = 1e-6
-_ANSWERED_BADLY = {
-    Fault.ERROR: "error",
-    Fault.ERROR_ITEM: "error item",
-    Fault.EMPTY: "empty",
-}
 
 
 class Fate(StrEnum):
@@ -43,6 +38,13 @@ class Fate(StrEnum):
     GIVEN_UP = "given up"
 
 
+_ANSWERED_BADLY = {
+    Fault.ERROR: Fate.ERROR,
+    Fault.ERROR_ITEM: Fate.ERROR_ITEM,
+    Fault.EMPTY: Fate.EMPTY,
+}
+
+
 class Request:
     """One request, with all that will come of it. Times are the loop's seconds.
 
@@ -51,6 +53,7 @@ class Request:
 
     __slots__ = (
         "arrived",
+        "bad",
         "canary",
         "ends",
         "fate",
@@ -75,6 +78,8 @@ class Request:
         self.work = 0.0
         """The work that the engine had done when the first token came."""
         self.fate = Fate.TOKENS
+        self.bad = False
+        """Whether it is answered badly, without a token."""
 
     def __lt__(self, other: Request) -> bool:
         return self.ends < other.ends
@@ -106,6 +111,7 @@ class SimulatedEngine:
         self._slots = [began] * schedule.pace.slots
         self._to_come = schedule.arrivals()
         self._next = next(self._to_come, None)
+        self._comes = self._when_next_comes()
         self._crashed = 0
         self.active: list[Request] = []
         """Requests in flight, by when they end; canaries among them."""
@@ -150,22 +156,29 @@ class SimulatedEngine:
 
     def advance(self, now: float) -> None:
         """Take time up to `now`: requests come, and leave."""
+        active = self.active
         while True:
-            come = self.next_arrival()
-            leave = self.active[0].ends if self.active else inf
-            at = min(come, leave)
-            if at > now:
+            leave = active[0].ends if active else inf
+            if leave <= self._comes:
+                if leave > now:
+                    break
+                self.now = leave
+                self._leave(heappop(active))
+            elif self._comes > now:
                 break
-            self.now = at
-            if leave <= come:
-                self._leave(heappop(self.active))
             elif self._next is not None:
+                self.now = at = self._comes
                 arrival, self._next = self._next, next(self._to_come, None)
+                self._comes = self._when_next_comes()
                 self._users(arrival, at)
-        self.now = max(self.now, now)
+        if now > self.now:
+            self.now = now
 
     def next_arrival(self) -> float:
         """Return when the next user comes; inf if none does."""
+        return self._comes
+
+    def _when_next_comes(self) -> float:
         if self._next is None:
             return inf
         at = self.began + self._next.at
@@ -211,25 +224,26 @@ class SimulatedEngine:
     def _settle(self, request: Request, arrival: Arrival) -> None:
         """Compute all that will come of a request."""
         at = request.arrived
-        crash = next((w for w in self._crashes if at < w.end), None)
+        crash = next((w for w in self._crashes if at < w.end), None) if self._crashes else None
         if crash is not None and at >= crash.start:
             request.fate, request.ends = Fate.REFUSED, at
             return
-        bad = self.on(at, *_ANSWERED_BADLY)
+        bad = self.on(at, *_ANSWERED_BADLY) if self._bad else None
         if bad is not None and self._reading.done(at + _AT_ONCE) > self._reading.done(at):
-            request.fate, request.ends = Fate(_ANSWERED_BADLY[bad.fault]), at + _AT_ONCE
+            request.fate, request.ends = _ANSWERED_BADLY[bad.fault], at + _AT_ONCE
+            request.bad = True
             return
         self._restart(at)
-        request.start = max(heappop(self._slots), at)
-        mine = next((w for w in self._long if w.start == at and not request.canary), None)
-        if mine is not None:
-            request.first = mine.end
-        else:
-            request.first = self._reading.after(request.start, arrival.prefill)
+        request.start = start = max(heappop(self._slots), at)
+        long = None
+        if self._long and not request.canary:
+            long = next((w for w in self._long if w.start == at), None)
+        first = long.end if long is not None else self._reading.after(start, arrival.prefill)
+        request.first = request.last = first
         request.gap = self.schedule.pace.gap
-        request.work = self._writing.done(request.first) if request.first < inf else inf
-        request.last = request.first
-        if request.first < inf:
+        request.work = inf
+        if first < inf:
+            request.work = self._writing.done(first)
             rest = (arrival.tokens - 1) * request.gap
             request.last = self._writing.when(request.work + rest + _SEVERAL)
         request.ends = request.last
@@ -237,22 +251,23 @@ class SimulatedEngine:
             request.fate, request.ends = Fate.GIVEN_UP, at + arrival.patience
         if crash is not None and request.ends > crash.start:
             request.fate, request.ends = Fate.DROPPED, crash.start
-        heappush(self._slots, max(request.ends, request.start))
+        heappush(self._slots, max(request.ends, start))
 
     def _restart(self, at: float) -> None:
         """Begin with empty slots after a crash."""
-        over = sum(w.end <= at for w in self._crashes)
-        if over > self._crashed:
-            self._crashed = over
+        crashes = self._crashes
+        while self._crashed < len(crashes) and crashes[self._crashed].end <= at:
+            self._crashed += 1
             self._slots = [at] * self.schedule.pace.slots
 
     # --- what can be seen --------------------------------------------------------------------
 
     def tokens_of(self, request: Request, at: float) -> int:
         """Count the tokens that a request has brought."""
-        if at < request.first or request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+        if at < request.first or request.bad:
             return 0
-        done = min(self._writing.done(min(at, request.last)), inf) - request.work
+        last = request.last
+        done = self._writing.done(at if at < last else last) - request.work
         return 1 + int(done / request.gap + 1e-6)
 
     def flowed_at(self, request: Request, at: float) -> float:
@@ -268,7 +283,7 @@ class SimulatedEngine:
         """Return when the next token of any user's request comes."""
         nearest = inf
         for request in self.active:
-            if request.canary or request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+            if request.canary or request.bad:
                 continue
             if now < request.first:
                 at = request.first

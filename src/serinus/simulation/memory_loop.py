@@ -62,8 +62,6 @@ class MemoryLoop(asyncio.AbstractEventLoop):
         self._made = 0
         self._running = False
         self._closed = False
-        self.steps = 0
-        """Callbacks that have been run."""
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -162,20 +160,35 @@ class MemoryLoop(asyncio.AbstractEventLoop):
         return main.result()
 
     def _turn(self) -> None:
-        """Run what is ready; if nothing is, go to the next timer."""
-        ready, timers = self._ready, self._timers
+        """Run what is ready; if nothing is, what is due at the next moment."""
+        ready = self._ready
         if not ready:
-            while timers and timers[0][2].dead:
-                heappop(timers)
-            if not timers:
-                raise RuntimeError("virtual time: nothing is ready and no timer is set: a deadlock")
-            self._now = max(self._now, timers[0][0])
-            while timers and timers[0][0] <= self._now:
-                handle = heappop(timers)[2]
-                if not handle.dead:
-                    ready.append(handle)
+            handle = self._next_timer()
+            if not self._due_with_it():
+                handle.call(*handle.given)
+                return
+            ready.appendleft(handle)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.dead:
-                self.steps += 1
                 handle.call(*handle.given)
+
+    def _next_timer(self) -> _Handle:
+        """Go to the next moment, and take its first timer."""
+        timers = self._timers
+        while timers:
+            when, _, handle = heappop(timers)
+            if not handle.dead:
+                if when > self._now:
+                    self._now = when
+                return handle
+        raise RuntimeError("virtual time: nothing is ready and no timer is set: a deadlock")
+
+    def _due_with_it(self) -> bool:
+        """Whether more is due by now; it is ready then."""
+        timers, ready, now = self._timers, self._ready, self._now
+        while timers and timers[0][0] <= now:
+            handle = heappop(timers)[2]
+            if not handle.dead:
+                ready.append(handle)
+        return bool(ready)
