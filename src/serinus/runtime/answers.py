@@ -101,7 +101,7 @@ def _is_error_finish(reason: Any) -> bool:
 
 
 def _field(item: Any, name: str) -> Any:
-    if isinstance(item, Mapping):
+    if type(item) is dict or isinstance(item, Mapping):  # the first is quick, and the usual case
         return item.get(name)
     if item is None or isinstance(item, str | bytes | int | float | list | tuple):
         return None

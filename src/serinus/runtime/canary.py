@@ -15,7 +15,7 @@ from serinus.core.evidence import (
 )
 from serinus.core.transcript import Transcript
 from serinus.errors import excerpt
-from serinus.runtime.answers import error_in, tokens_in
+from serinus.runtime.answers import error_in, looks_bad, tokens_in
 from serinus.runtime.context import Context
 
 __all__ = ["Handler", "ask_handler", "death_in", "examine_handler"]
@@ -39,7 +39,7 @@ async def ask_handler(
         async for item in stream:
             if first is None:
                 first = clock() - sent
-            error = error_in(item)
+            error = error_in(item) if looks_bad(item) else None
             if error is not None:
                 return (CanaryFailed(clock(), sent, CanaryFault.ERROR_ITEM, error),)
             items += 1

@@ -169,8 +169,10 @@ class Served:
 
     def _look(self, now: float) -> tuple[Evidence, ...]:
         load = self.traffic.load(now, before=self.watched.target.standing.pending)
-        seen = (load, self.traffic.progress())
-        return tuple(evidence for evidence in seen if evidence is not None)
+        progress = self.traffic.progress()
+        if load is None:
+            return () if progress is None else (progress,)
+        return (load,) if progress is None else (load, progress)
 
     def _alerted(self, address: EndpointAddress, alert: bool) -> None:  # noqa: FBT001 - a callback
         traffic, now = self.traffic, self._board.clock()

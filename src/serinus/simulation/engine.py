@@ -272,6 +272,8 @@ class SimulatedEngine:
 
     def flowed_at(self, request: Request, at: float) -> float:
         """Return when a request's newest token came; -inf before the first."""
+        if at < request.first:
+            return -inf
         tokens = self.tokens_of(request, at)
         if not tokens:
             return -inf

@@ -10,14 +10,15 @@ computed whenever somebody looks, and told at once where the real account would 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from math import inf
 from typing import Any
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import Evidence, Lease, Progress, RequestFault
 from serinus.core.verdict import Standing
-from serinus.runtime.board import Board
+from serinus.runtime.board import Board, Watched
 from serinus.runtime.context import Context
 from serinus.runtime.prompts import Prompt
 from serinus.runtime.served import Served
@@ -48,6 +49,10 @@ class EngineDeadError(Exception):
 class SimulatedEndpoint:
     """One endpoint whose handler is a simulated engine. Call `serve` on the running loop."""
 
+    target: HealthCheckTarget
+    """What the manager watches, once it is served."""
+    _traffic: Traffic
+
     def __init__(self, engine: SimulatedEngine, board: Board, record: Record, name: str) -> None:
         self.engine = engine
         self.record = record
@@ -57,6 +62,7 @@ class SimulatedEndpoint:
         self._served: Served | None = None
         self._in_flight = 0
         self._written: Standing | None = None
+        self._flaws: Mapping[str, str] | None = None
         self._token: asyncio.TimerHandle | None = None
         self._beginning: asyncio.TimerHandle | None = None
         self._spoilt: set[Window] = set()
@@ -73,13 +79,13 @@ class SimulatedEndpoint:
             labels=(),
             exams=_EXAMS,
         )
-        self._served = served
-        target = served.watched.target
+        self._served, self._traffic = served, served.traffic
+        self.target = target = served.watched.target
         if (examiner := served.watched.examiner) is not None:
-            self._examine, examiner.examine = examiner.examine, self._examined
+            examiner.examine = partial(self._counted, examiner.examine)
         self._look, target.look = target.look, self._looked_at
         self._alert, target.alerted = target.alerted, self._alerted
-        self._ask, target.ask = target.ask, self._asked
+        target.ask = partial(self._counted, target.ask)
         target.glance = self._glanced_at
         self.engine.arrived, self.engine.left = self._arrived, self._left
         for window in self.engine.windows:
@@ -89,52 +95,37 @@ class SimulatedEndpoint:
                 self._loop.call_at(window.start, self._lease, window.end)
                 self._loop.call_at(window.end, self._lease, window.end)
 
-    @property
-    def target(self) -> HealthCheckTarget:
-        """What the manager watches."""
-        return self._endpoint.watched.target
-
-    @property
-    def _endpoint(self) -> Served:
-        assert self._served is not None, "not served yet"
-        return self._served
-
-    @property
-    def _traffic(self) -> Traffic:
-        return self._endpoint.traffic
-
     def changed(self) -> None:
         """Write down what the board says of it now."""
-        if self._served is None or self.target.standing is self._written:
+        served, before = self._served, self._written
+        if served is None or (standing := self.target.standing) is before:
             return
-        self._write()
+        watched = served.watched
+        if before is not None and watched.flaws is self._flaws and _alike(before, standing):
+            self._written = standing
+        else:
+            self._write(watched)
 
-    def _write(self) -> None:
+    def _write(self, watched: Watched) -> None:
         now, board, record = self._loop.time(), self._board, self.record
         at = now - self.engine.began
-        self._written = self.target.standing
-        health = self._endpoint.watched.health()
+        self._written, self._flaws = self.target.standing, watched.flaws
+        health = watched.health()
         record.turned(record.ready, at, good=health.ready, why=str(health.reason))
         record.turned(record.whole, at, good=not health.degraded, why=", ".join(health.degraded))
         liveness = board.system.liveness((health,), board.readiness([health]), now=now)
         record.turned(record.live, at, good=liveness.live, why=str(liveness.reason))
         falls = board.system.falls_at((health,), now=now)
         if falls is not None:
-            self._loop.call_at(falls + 1e-6, self._write)
+            self._loop.call_at(falls + 1e-6, self._write, watched)
 
     # --- the handler -------------------------------------------------------------------------
 
-    async def _asked(self) -> Answer:
-        return await self._counted(self._ask())
-
-    async def _examined(self) -> Answer:
-        return await self._counted(self._examine())
-
-    async def _counted(self, question: Awaitable[Answer]) -> Answer:
+    async def _counted(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         self._in_flight += 1
         self.record.most_in_flight = max(self.record.most_in_flight, self._in_flight)
         try:
-            return await question
+            return await ask()
         finally:
             self._in_flight -= 1
 
@@ -144,7 +135,7 @@ class SimulatedEndpoint:
         await self._spoil(now)
         request = self.engine.ask(self._loop.time())
         try:
-            if request.fate in {Fate.ERROR, Fate.ERROR_ITEM, Fate.EMPTY}:
+            if request.bad:
                 await self._until(request.ends)
                 if request.fate is Fate.ERROR:
                     raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -251,15 +242,17 @@ class SimulatedEndpoint:
     def _sync(self, now: float) -> None:
         engine = self.engine
         engine.advance(now)
+        if not engine.active:
+            return
         flowed = [(one, engine.flowed_at(one, now)) for one in engine.active if not one.canary]
         if flowed:
             self._hole(flowed)
             self._chunks(flowed, now)
 
-    def _looked_at(self, now: float) -> tuple[Evidence, ...]:
+    def _looked_at(self, now: float) -> Iterable[Evidence]:
         self._traffic.known = True  # or what came since the last look would be told, and late
         self._sync(now)
-        seen = tuple(self._look(now))
+        seen = self._look(now)
         if not self._traffic.known and self._beginning is None:
             self._await_users()
         return seen
@@ -326,3 +319,9 @@ class SimulatedEndpoint:
     def _lease(self, until: float) -> None:
         now = self._loop.time()
         self._board.tell(self.target, Lease(now, until, "a planned pause"))
+
+
+def _alike(before: Standing, after: Standing) -> bool:
+    """Whether both come to the same, readiness and liveness, at whatever time."""
+    nothing_ends = before.died is None and after.died is None and after.hung_since is None
+    return nothing_ends and after.verdict is before.verdict
