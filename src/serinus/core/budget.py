@@ -115,6 +115,8 @@ def affordable_at(spending: Spending, rules: Rules, *, urgent: bool, tokens: int
 
 def stretched(spending: Spending, rules: Rules, *, now: float) -> float:
     """Return the wait before a routine question, in seconds, as it is at `now`."""
+    if not (rules.budget or rules.token_budget):
+        return rules.wait
     waits = [rules.wait]
     if rules.budget:
         waits.append(_stretched(rules.wait, spending.of_canaries, rules.budget, 1.0, now))

@@ -48,6 +48,10 @@ class Step(StrEnum):
     LOOK = "look"
 
 
+_ASK, _LOOK = Step.ASK, Step.LOOK
+"""Looked up once: an enumeration takes its time to find a member."""
+
+
 class Due(NamedTuple):
     """Do `step` at `at` (monotonic seconds; infinity: nothing is due)."""
 
@@ -69,22 +73,26 @@ def next_due(standing: Standing, rules: Rules, *, now: float, early: float = 0.0
     `early` (0 to 1) is where in its jitter window this canary falls: a whole window early at 1,
     so that a canary never comes later than the configured wait.
     """
-    look = next_look(standing, rules, now=now, early=early)
-    ask = _next_ask(standing, rules, early)
-    return Due(ask, Step.ASK) if ask <= look.at else look
+    look = _look_at(standing, rules, now, early)
+    ask = _ask_at(standing, rules, early)
+    return Due(ask, _ASK) if ask <= look else Due(look, _LOOK)
 
 
 def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.0) -> Due:
     """Say when time alone may change the verdict, for when no question can be asked."""
+    return Due(_look_at(standing, rules, now, early), _LOOK)
+
+
+def _look_at(standing: Standing, rules: Rules, now: float, early: float) -> float:
     if not standing.canary:
-        return Due(_NEVER, Step.LOOK)
+        return _NEVER
     stalls_at = standing.stalls_at(rules)
     if stalls_at is None:
-        return Due(now + rules.stall, Step.LOOK)  # work that begins now can stall by then
+        return now + rules.stall  # work that begins now can stall by then
     # Work ends without a word: look again, and not in step with requests that come in step.
     pace = rules.retry if standing.suspected else rules.wait
     again = now + pace * (1 - rules.jitter * early)
-    return Due(stalls_at if now < stalls_at < again else again, Step.LOOK)
+    return stalls_at if now < stalls_at < again else again
 
 
 def may_hurry(standing: Standing, rules: Rules, *, now: float) -> bool:
@@ -110,7 +118,7 @@ def next_exam(standing: Standing, rules: Rules, exam: Exam, *, early: float = 0.
     return max(wanted, standing.lease_until, paid)
 
 
-def _next_ask(standing: Standing, rules: Rules, early: float) -> float:
+def _ask_at(standing: Standing, rules: Rules, early: float) -> float:
     if not standing.canary:
         return _NEVER
     if standing.asleep is not None and standing.died is None:
@@ -180,4 +188,6 @@ def _routine(standing: Standing, rules: Rules, last: float, early: float) -> flo
 
 
 def _affordable_at(standing: Standing, rules: Rules) -> float:
+    if not (rules.budget or rules.token_budget):
+        return _NOT_YET
     return affordable_at(standing.spent, rules, urgent=standing.urgent)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from serinus.core.renewal import renewed_often
+
 __all__ = ["Rules"]
 
 
+@renewed_often
 class Rules(NamedTuple):
     """Budgets and thresholds of one endpoint; the defaults are those of the settings."""
 

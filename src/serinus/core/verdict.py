@@ -58,12 +58,15 @@ from serinus.core.evidence import (
     Spent,
     Tick,
 )
+from serinus.core.renewal import renewed_often
 from serinus.core.rules import Rules
 from serinus.core.status import HealthStatus, Reason
 from serinus.core.witnesses import Testimony, Words
 
 __all__ = ["Standing", "Verdict"]
 
+_READY, _NOTREADY = HealthStatus.READY, HealthStatus.NOTREADY
+"""Looked up once: an enumeration takes its time to find a member."""
 _FAULT_REASONS = {
     CanaryFault.TIMEOUT: Reason.CANARY_TIMEOUT,
     CanaryFault.ERROR_ITEM: Reason.CANARY_ERROR,
@@ -101,9 +104,10 @@ class Verdict(NamedTuple):
     @property
     def ready(self) -> bool:
         """Whether traffic may come."""
-        return self.status is HealthStatus.READY
+        return self.status is _READY
 
 
+@renewed_often
 class Standing(NamedTuple):
     """All that is remembered of one endpoint. Times are of the caller's monotonic clock."""
 
@@ -167,9 +171,9 @@ class Standing(NamedTuple):
     @classmethod
     def of(cls, registered: Registered) -> Standing:
         """Begin the life of an endpoint: one with a canary must be proven before it is ready."""
-        status, reason = HealthStatus.READY, Reason.DECLARED
+        status, reason = _READY, Reason.DECLARED
         if registered.canary:
-            status, reason = HealthStatus.NOTREADY, Reason.UNPROVEN
+            status, reason = _NOTREADY, Reason.UNPROVEN
         return cls(registered.canary, Verdict(status, reason, registered.at, registered))
 
     @property
@@ -474,7 +478,7 @@ class Standing(NamedTuple):
         return self._replace(verdict=verdict, hung_since=hung, successes=successes)
 
     def _table(self, evidence: Evidence, rules: Rules) -> tuple[HealthStatus, Reason, Evidence]:
-        ready, notready = HealthStatus.READY, HealthStatus.NOTREADY
+        ready, notready = _READY, _NOTREADY
         if self.died is not None:
             return notready, Reason.ENGINE_DIED, self.died
         if self.asleep is not None:

@@ -45,10 +45,12 @@ from serinus.core.evidence import (
     Sleep,
     Witness,
 )
+from serinus.core.renewal import renewed_often
 from serinus.core.rules import Rules
 
 __all__ = ["Says", "Testimony", "Words"]
 
+_COUNTERS = Witness.COUNTERS  # looked up once: an enumeration takes its time to find a member
 _TESTIMONY = 0.25
 """Weight of what makes us ask and never decides."""
 
@@ -76,6 +78,7 @@ class Testimony(NamedTuple):
         return f"{self.witness} ({self.short}, {max(now - self.at, 0.0):.1f} s ago)"
 
 
+@renewed_often
 class Words(NamedTuple):
     """The last word of each witness; None as long as it has said nothing."""
 
@@ -109,7 +112,7 @@ class Words(NamedTuple):
                 return self._replace(canary=evidence)
             case Progress():
                 started = self.process if isinstance(self.process, EngineDied) else None
-                if evidence.witness is Witness.COUNTERS:
+                if evidence.witness is _COUNTERS:
                     return self._replace(counters=evidence, process=started)
                 return self._replace(traffic=evidence, process=started)
             case RequestFailed():
@@ -134,7 +137,7 @@ class Words(NamedTuple):
                 return self
 
     def _loaded(self, load: Load) -> Words:
-        if load.witness is not Witness.COUNTERS:
+        if load.witness is not _COUNTERS:
             return self if load.pending is None else self._replace(in_flight=load)
         known = self.reported if load.pending is None else load.pending
         return self._replace(reading=load, reported=known)
