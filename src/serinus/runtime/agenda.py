@@ -17,6 +17,7 @@ _CATCH_UP = 0.1
 """Seconds that a loop which was late gets, before what it has not handled yet counts as silence."""
 _SPARE = 64
 """Overtaken plans may lie in the heap until they outnumber the others by this."""
+_NEVER = float("inf")
 
 
 class Agenda:
@@ -67,15 +68,14 @@ class Agenda:
 
     def plan(self, target: HealthCheckTarget, at: float) -> None:
         """Attend to a target at a time, in the clock's seconds, if not planned earlier anyway."""
-        if target.due_at is not None and target.due_at <= at:
-            return
-        if at == float("inf"):
+        if at == _NEVER or (target.due_at is not None and target.due_at <= at):
             return
         target.due_at = at
         heapq.heappush(self._plans, (at, next(self._tie), target))
         if len(self._plans) > self._limit:
             self._tidy()
-        self._arm()
+        if self._timer is None or at < self._timer_at:
+            self._arm()
 
     def drop(self, target: HealthCheckTarget) -> None:
         """Forget the plan for a target."""

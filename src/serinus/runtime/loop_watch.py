@@ -90,17 +90,18 @@ class LoopWatch:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         self._expected = loop.time() + _PACE
-        self._timer = loop.call_at(self._expected, self._wake)
+        self._timer = loop.call_at(self._expected, self._wake, loop)
 
-    def _wake(self) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         late, sleep = self.late, self._new_sleep()
+        self._arm(loop)
+        if not (late or sleep):
+            return
         self._lost += late
         if sleep:
             self._slept_before += sleep
             self.suspended += sleep
             self.suspensions += 1
-        if self._loop is not None:
-            self._arm(self._loop)
         if late >= LONGEST_DELAY:
             self._trouble(late, f"our own event loop was late by {late:.1f} s")
         if sleep:

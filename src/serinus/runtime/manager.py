@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -38,6 +38,7 @@ __all__ = ["HealthCheckConfig", "HealthCheckManager"]
 logger = logging.getLogger("serinus")
 
 _NEVER = float("inf")
+_ASK = Step.ASK  # looked up once: an enumeration takes its time to find a member
 _OUTCOMES = (CanaryPassed, CanaryFailed, CanaryUnknown)
 
 
@@ -162,9 +163,11 @@ class HealthCheckManager:
         self._send(target)
         return True
 
-    def _fold(self, target: HealthCheckTarget, told: Iterable[Evidence]) -> None:
+    def _fold(self, target: HealthCheckTarget, told: Sequence[Evidence]) -> None:
         standing, rules, observe = target.standing, target.rules, self._observe
         before, hung_since, died = standing.verdict, standing.hung_since, standing.died
+        if not told and before.ready and not standing.suspected:
+            return  # nothing is new, and nobody has been alerted
         for evidence in told:
             was, standing = standing, standing.after(evidence, rules)
             target.learn(evidence, was, standing)
@@ -195,10 +198,13 @@ class HealthCheckManager:
 
     def _schedule(self, target: HealthCheckTarget) -> None:
         now, early = self._clock(), self._random.random()
-        what = next_due if self._can_be_asked(target) else next_look
-        due = what(target.standing, target.rules, now=now, early=early)
-        at = min(due.at, self._exam_at(target, early)) if what is next_due else due.at
-        self._agenda.plan(target, max(at, now))
+        if self._can_be_asked(target):
+            at = next_due(target.standing, target.rules, now=now, early=early).at
+            if target.examiner is not None:
+                at = min(at, self._exam_at(target, early))
+        else:
+            at = next_look(target.standing, target.rules, now=now, early=early).at
+        self._agenda.plan(target, at if at > now else now)
 
     @staticmethod
     def _exam_at(target: HealthCheckTarget, early: float) -> float:
@@ -232,7 +238,7 @@ class HealthCheckManager:
         Doubts are learned to be short, and a busy endpoint should not be judged anew every second.
         """
         standing, rules = target.standing, target.rules
-        if target.glance is None or not (rules.doubt and standing.busy and standing.verdict.ready):
+        if not (rules.doubt and standing.pending and standing.verdict.ready and target.glance):
             return False
         again = target.looked_at + rules.wait
         if standing.suspected or standing.unanswered or now >= again - SLACK:
@@ -245,7 +251,7 @@ class HealthCheckManager:
 
     def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
         due = next_due(target.standing, target.rules, now=now, early=1.0)
-        asked = due.step is Step.ASK and due.at <= now + SLACK
+        asked = due.step is _ASK and due.at <= now + SLACK
         exam = target.run is None and self._exam_at(target, 1.0) <= now + SLACK
         if not (asked or exam) or not self._can_be_asked(target):
             return False
@@ -306,7 +312,7 @@ class HealthCheckManager:
         self.tell(target, *self._look(target, now), *outcome)
         if not conclusive:
             due = next_due(target.standing, target.rules, now=now, early=1.0)
-            if due.step is Step.ASK and due.at <= now:
+            if due.step is _ASK and due.at <= now:
                 self.tell(target, CanaryUnknown(now, "asking brought nothing"))
 
     def _weighed(
