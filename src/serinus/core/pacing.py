@@ -31,7 +31,18 @@ from serinus.core.evidence import Phase
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Due", "Exam", "Step", "may_hurry", "next_due", "next_exam", "next_look", "on_top_at"]
+__all__ = [
+    "Due",
+    "Exam",
+    "Step",
+    "ask_at",
+    "look_at",
+    "may_hurry",
+    "next_due",
+    "next_exam",
+    "next_look",
+    "on_top_at",
+]
 
 _NEVER = float("inf")
 _NOT_YET = float("-inf")
@@ -73,17 +84,18 @@ def next_due(standing: Standing, rules: Rules, *, now: float, early: float = 0.0
     `early` (0 to 1) is where in its jitter window this canary falls: a whole window early at 1,
     so that a canary never comes later than the configured wait.
     """
-    look = _look_at(standing, rules, now, early)
-    ask = _ask_at(standing, rules, early)
+    look = look_at(standing, rules, now=now, early=early)
+    ask = ask_at(standing, rules, early=early)
     return Due(ask, _ASK) if ask <= look else Due(look, _LOOK)
 
 
 def next_look(standing: Standing, rules: Rules, *, now: float, early: float = 0.0) -> Due:
     """Say when time alone may change the verdict, for when no question can be asked."""
-    return Due(_look_at(standing, rules, now, early), _LOOK)
+    return Due(look_at(standing, rules, now=now, early=early), _LOOK)
 
 
-def _look_at(standing: Standing, rules: Rules, now: float, early: float) -> float:
+def look_at(standing: Standing, rules: Rules, *, now: float, early: float) -> float:
+    """Say when time alone may change the verdict; infinity if it cannot."""
     if not standing.canary:
         return _NEVER
     stalls_at = standing.stalls_at(rules)
@@ -118,7 +130,8 @@ def next_exam(standing: Standing, rules: Rules, exam: Exam, *, early: float = 0.
     return max(wanted, standing.lease_until, paid)
 
 
-def _ask_at(standing: Standing, rules: Rules, early: float) -> float:
+def ask_at(standing: Standing, rules: Rules, *, early: float) -> float:
+    """Say when a question may be sent, as the endpoint stands now; infinity if it may not."""
     if not standing.canary:
         return _NEVER
     if standing.asleep is not None and standing.died is None:

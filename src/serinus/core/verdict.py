@@ -189,7 +189,7 @@ class Standing(NamedTuple):
     @property
     def suspected(self) -> bool:
         """Whether a second question is due before anyone is accused."""
-        return self.verdict.ready and (self.suspect or self.failures > 0)
+        return (self.suspect or self.failures > 0) and self.verdict.ready
 
     @property
     def urgent(self) -> bool:
@@ -202,7 +202,7 @@ class Standing(NamedTuple):
 
     def stalls_at(self, rules: Rules) -> float | None:
         """When the work in flight will count as stalled; None when there is none."""
-        if not (self.canary and self.busy):
+        if not (self.pending and self.canary):
             return None
         budget = rules.doubt if self.unanswered and rules.doubt else rules.stall
         return self._silence_counts_from(self.flow_at, rules) + min(budget, rules.stall)
@@ -379,7 +379,8 @@ class Standing(NamedTuple):
         canaries: int = 1,
         urgent: bool | None = None,
     ) -> Standing:
-        urgent = self.urgent if urgent is None else urgent
+        if urgent is None:
+            urgent = bool(rules.budget or rules.token_budget) and self.urgent
         spent = self.spent.paid(rules, now=at, canaries=canaries, tokens=tokens, urgent=urgent)
         return self._replace(spent=spent)
 

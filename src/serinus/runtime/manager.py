@@ -26,7 +26,7 @@ from serinus.core.evidence import (
     Tick,
 )
 from serinus.core.own_state import OwnState, excuse_of
-from serinus.core.pacing import Step, may_hurry, next_due, next_exam, next_look
+from serinus.core.pacing import ask_at, look_at, may_hurry, next_exam
 from serinus.core.verdict import Verdict
 from serinus.errors import excerpt
 from serinus.runtime.agenda import SLACK, Agenda
@@ -38,7 +38,6 @@ __all__ = ["HealthCheckConfig", "HealthCheckManager"]
 logger = logging.getLogger("serinus")
 
 _NEVER = float("inf")
-_ASK = Step.ASK  # looked up once: an enumeration takes its time to find a member
 _OUTCOMES = (CanaryPassed, CanaryFailed, CanaryUnknown)
 
 
@@ -198,13 +197,13 @@ class HealthCheckManager:
 
     def _schedule(self, target: HealthCheckTarget) -> None:
         now, early = self._clock(), self._random.random()
+        standing, rules = target.standing, target.rules
+        at = look_at(standing, rules, now=now, early=early)
         if self._can_be_asked(target):
-            at = next_due(target.standing, target.rules, now=now, early=early).at
+            at = min(at, ask_at(standing, rules, early=early))
             if target.examiner is not None:
                 at = min(at, self._exam_at(target, early))
-        else:
-            at = next_look(target.standing, target.rules, now=now, early=early).at
-        self._agenda.plan(target, at if at > now else now)
+        self._agenda.plan(target, max(at, now))
 
     @staticmethod
     def _exam_at(target: HealthCheckTarget, early: float) -> float:
@@ -250,8 +249,7 @@ class HealthCheckManager:
         return True
 
     def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
-        due = next_due(target.standing, target.rules, now=now, early=1.0)
-        asked = due.step is _ASK and due.at <= now + SLACK
+        asked = self._asks_by(target, now, now + SLACK)
         exam = target.run is None and self._exam_at(target, 1.0) <= now + SLACK
         if not (asked or exam) or not self._can_be_asked(target):
             return False
@@ -265,6 +263,12 @@ class HealthCheckManager:
         else:
             self._waiting[target] = None
         return True
+
+    def _asks_by(self, target: HealthCheckTarget, now: float, until: float) -> bool:
+        """Whether a question may be sent by then, and no look is due before it."""
+        standing, rules = target.standing, target.rules
+        at = ask_at(standing, rules, early=1.0)
+        return at <= until and at <= look_at(standing, rules, now=now, early=1.0)
 
     def _admit(self) -> None:
         """Give the places that are free to those who wait."""
@@ -310,10 +314,8 @@ class HealthCheckManager:
         outcome = self._weighed(target, run, answer)
         conclusive = self._count(target, outcome)
         self.tell(target, *self._look(target, now), *outcome)
-        if not conclusive:
-            due = next_due(target.standing, target.rules, now=now, early=1.0)
-            if due.step is _ASK and due.at <= now:
-                self.tell(target, CanaryUnknown(now, "asking brought nothing"))
+        if not conclusive and self._asks_by(target, now, now):
+            self.tell(target, CanaryUnknown(now, "asking brought nothing"))
 
     def _weighed(
         self,

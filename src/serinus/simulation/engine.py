@@ -120,7 +120,6 @@ class SimulatedEngine:
         self.tokens_done = 0
         """Tokens of requests that are over."""
         self.finished = 0
-        self.now = began
 
     def _pieces(
         self, asleep: tuple[Window, ...], also: Fault
@@ -162,17 +161,14 @@ class SimulatedEngine:
             if leave <= self._comes:
                 if leave > now:
                     break
-                self.now = leave
                 self._leave(heappop(active))
             elif self._comes > now:
                 break
             elif self._next is not None:
-                self.now = at = self._comes
+                at = self._comes
                 arrival, self._next = self._next, next(self._to_come, None)
                 self._comes = self._when_next_comes()
                 self._users(arrival, at)
-        if now > self.now:
-            self.now = now
 
     def next_arrival(self) -> float:
         """Return when the next user comes; inf if none does."""
@@ -266,8 +262,7 @@ class SimulatedEngine:
         """Count the tokens that a request has brought."""
         if at < request.first or request.bad:
             return 0
-        last = request.last
-        done = self._writing.done(at if at < last else last) - request.work
+        done = self._writing.done(min(at, request.last)) - request.work
         return 1 + int(done / request.gap + 1e-6)
 
     def flowed_at(self, request: Request, at: float) -> float:

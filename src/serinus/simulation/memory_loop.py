@@ -20,32 +20,27 @@ __all__ = ["MemoryLoop"]
 T = TypeVar("T")
 
 
-class _Handle(asyncio.TimerHandle):
-    """A call that is due at a time; it is asked for no context."""
+class _Handle(list[Any]):
+    """A call that is due at a time: [when, number, call, given].
 
-    __slots__ = ("call", "dead", "given")
+    It is what asyncio knows as a TimerHandle, and lies in the heap as it is: among those of one
+    time the number decides, by which they were made.
+    """
 
-    def __init__(self, when: float, call: Callable[..., object], given: tuple[Any, ...]) -> None:
-        self._when = when
-        self.call = call
-        self.given = given
-        self.dead = False
-
-    def run(self) -> None:
-        """Call, unless it was called off."""
-        if not self.dead:
-            self.call(*self.given)
+    __slots__ = ()
 
     def cancel(self) -> None:
         """Do not call."""
-        self.dead = True
+        self[2] = None
 
     def cancelled(self) -> bool:
         """Whether it was called off."""
-        return self.dead
+        return self[2] is None
 
-    def __repr__(self) -> str:
-        return f"<call of {self.call!r} at {self._when:.6f}>"
+    def when(self) -> float:
+        """Return when it is due."""
+        at: float = self[0]
+        return at
 
 
 class MemoryLoop(asyncio.AbstractEventLoop):
@@ -58,7 +53,7 @@ class MemoryLoop(asyncio.AbstractEventLoop):
     def __init__(self) -> None:
         self._now = 1000.0
         self._ready: deque[_Handle] = deque()
-        self._timers: list[tuple[float, int, _Handle]] = []
+        self._timers: list[_Handle] = []
         self._made = 0
         self._running = False
         self._closed = False
@@ -78,9 +73,9 @@ class MemoryLoop(asyncio.AbstractEventLoop):
     ) -> _Handle:
         """Call at once, after what is ready already."""
         if context is not None:  # a task's own: its variables are its affair
-            handle = _Handle(self._now, context.run, (callback, *args))
+            handle = _Handle((self._now, 0, context.run, (callback, *args)))
         else:
-            handle = _Handle(self._now, callback, args)
+            handle = _Handle((self._now, 0, callback, args))
         self._ready.append(handle)
         return handle
 
@@ -89,10 +84,13 @@ class MemoryLoop(asyncio.AbstractEventLoop):
         delay: float,
         callback: Callable[..., object],
         *args: Any,
-        context: Context | None = None,
+        context: Context | None = None,  # noqa: ARG002 - see the module
     ) -> _Handle:
         """Call after so many seconds."""
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        self._made = number = self._made + 1
+        handle = _Handle((self._now + delay, number, callback, args))
+        heappush(self._timers, handle)
+        return handle
 
     def call_at(  # type: ignore[override]
         self,
@@ -102,9 +100,9 @@ class MemoryLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,  # noqa: ARG002 - see the module
     ) -> _Handle:
         """Call at a time."""
-        handle = _Handle(when, callback, args)
-        self._made += 1
-        heappush(self._timers, (when, self._made, handle))
+        self._made = number = self._made + 1
+        handle = _Handle((when, number, callback, args))
+        heappush(self._timers, handle)
         return handle
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -145,50 +143,49 @@ class MemoryLoop(asyncio.AbstractEventLoop):
     def run_until_complete(self, future: Any) -> Any:
         """Run until a future is done. Raises RuntimeError if nothing is left that could end it."""
         main: asyncio.Future[Any] = asyncio.ensure_future(future, loop=self)
-        self._running = True
+        main.add_done_callback(self._stop)
         before = events._get_running_loop()
         events._set_running_loop(self)
         try:
-            while not main.done():
-                self._turn()
+            self._run()
         finally:
             main.cancel()
             while self._ready and not main.done():
-                self._ready.popleft().run()
+                self._run_ready()
             self._running = False
             events._set_running_loop(before)
         return main.result()
 
-    def _turn(self) -> None:
-        """Run what is ready; if nothing is, what is due at the next moment."""
+    def _stop(self, _main: asyncio.Future[Any]) -> None:
+        self._running = False
+
+    def _run(self) -> None:
+        """Run what is ready; whenever nothing is, go to the next moment at which something is."""
+        ready, timers = self._ready, self._timers
+        self._running = True
+        while self._running:
+            if ready:
+                self._run_ready()
+                continue
+            if not timers:
+                told = "virtual time: nothing is ready and no timer is set: a deadlock"
+                raise RuntimeError(told)
+            first = heappop(timers)
+            when, _, call, given = first
+            if call is None:
+                continue
+            self._now = max(self._now, when)
+            if timers and timers[0][0] <= self._now:  # before anything that it may call
+                ready.append(first)
+                while timers and timers[0][0] <= self._now:
+                    ready.append(heappop(timers))
+            else:
+                call(*given)
+
+    def _run_ready(self) -> None:
+        """Run what is ready by now, and was not called off."""
         ready = self._ready
-        if not ready:
-            handle = self._next_timer()
-            if not self._due_with_it():
-                handle.call(*handle.given)
-                return
-            ready.appendleft(handle)
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle.dead:
-                handle.call(*handle.given)
-
-    def _next_timer(self) -> _Handle:
-        """Go to the next moment, and take its first timer."""
-        timers = self._timers
-        while timers:
-            when, _, handle = heappop(timers)
-            if not handle.dead:
-                if when > self._now:
-                    self._now = when
-                return handle
-        raise RuntimeError("virtual time: nothing is ready and no timer is set: a deadlock")
-
-    def _due_with_it(self) -> bool:
-        """Whether more is due by now; it is ready then."""
-        timers, ready, now = self._timers, self._ready, self._now
-        while timers and timers[0][0] <= now:
-            handle = heappop(timers)[2]
-            if not handle.dead:
-                ready.append(handle)
-        return bool(ready)
+            _, _, call, given = ready.popleft()
+            if call is not None:
+                call(*given)
