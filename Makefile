@@ -78,8 +78,9 @@ simulate: .venv/complete ## Run the judge through SEEDS worlds of seeded faults,
 	$(BIN)/serinus simulate --seeds $(SEEDS)
 
 BUSY_SEEDS ?= 313
-simulate-busy: .venv/complete ## Look for false alarms in BUSY_SEEDS worlds of 32 busy engines for an hour each: 313 are 10,016 hours
-	$(BIN)/serinus simulate --seeds $(BUSY_SEEDS) --engines 32 --busy --faults harmless --judge serinus
+JOBS ?= $(shell nproc)
+simulate-busy: .venv/complete ## Look for false alarms in BUSY_SEEDS worlds of 32 busy engines for an hour each, JOBS at a time: 313 are 10,016 hours
+	$(BIN)/serinus simulate --seeds $(BUSY_SEEDS) --jobs $(JOBS) --engines 32 --busy --faults harmless --judge serinus
 
 docs: .venv/complete ## Write the generated documents anew
 	$(BIN)/serinus config docs >docs/settings.md.new

@@ -36,6 +36,14 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> No
     assert "==> ready: canary" in first
 
 
+def test_worlds_side_by_side_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many processes there are, what they found is in the order of the seeds."""
+    few, none = said(capsys, "--seeds", "5", "--trace", "--judge", "serinus")
+    many, silence = said(capsys, "--seeds", "5", "--trace", "--judge", "serinus", "--jobs", "3")
+    assert many == few
+    assert none == silence == ""
+
+
 def test_json_is_for_machines_and_settings_count(capsys: pytest.CaptureFixture[str]) -> None:
     """A shorter wait means more canaries."""
 
@@ -63,6 +71,7 @@ def test_a_broken_promise_prints_the_command_that_replays_it(
     ("arguments", "complaint"),
     [
         (("--seeds", "0"), "--seeds '0': accepted: a whole number from 1 to 1e+06"),
+        (("--jobs", "0"), "--jobs '0': accepted: a whole number from 1 to 256"),
         (("--hours", "x"), "--hours 'x': accepted: a number from 0.1 to 1000"),
         (("--set", "wait=1"), "--set 'wait=1': accepted: SETTING=VALUE"),
         (("--faults", "hnag"), "--faults: 'hnag' is not known"),

@@ -14,10 +14,11 @@ from serinus.cli.tables import table
 from serinus.errors import SettingsError
 from serinus.settings import TABLE, load
 from serinus.simulation.faults import ABOUT, STOPS, faults_named
-from serinus.simulation.judging import JUDGES, Broken, judge_world, with_seed
+from serinus.simulation.judging import JUDGES, Broken
 from serinus.simulation.record import Record
 from serinus.simulation.score import Score, percentile
 from serinus.simulation.world import Plan
+from serinus.simulation.worlds import judge_worlds
 
 __all__ = ["add_arguments", "run"]
 
@@ -34,7 +35,7 @@ examples:
       the same faults by other settings
   serinus simulate --seed 7 --trace
       all that was seen and said in world 7, which is the same each time
-  serinus simulate --seeds 1000 --faults harmless --busy --judge serinus
+  serinus simulate --seeds 1000 --faults harmless --busy --judge serinus --jobs 4
       is a busy engine ever accused?
 
 exit codes: 0 done · 1 a promise was broken (docs/simulation.md) · 2 wrong command line
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add("--seeds", "N", "20", "how many worlds")
     parser.add_argument("--seed", metavar="N", help="this world alone")
+    add("--jobs", "N", "1", "how many worlds at once, each in a process of its own")
     add("--hours", "HOURS", "1", "how long each world lasts")
     add("--engines", "N", "8", "engines in a world, all watched by one Serinus")
     add("--faults", "NAME,...", "all", "which faults there may be")
@@ -95,17 +97,20 @@ def run(arguments: argparse.Namespace) -> int:
         busy=arguments.busy,
         ranks=arguments.ranks,
     )
+    jobs = int(_number("--jobs", arguments.jobs, least=1, most=256, whole=True))
     names = [name for name in JUDGES if not arguments.judge or name in arguments.judge]
     scores = {name: Score(name) for name in names}
     problems: list[Broken] = []
     began = time.perf_counter()
-    for done, seed in enumerate(seeds):
+    worlds = judge_worlds(plan, seeds, settings, names, trace=arguments.trace, jobs=jobs)
+    _progress(0, len(seeds), scores, began)
+    for done, world in enumerate(worlds, start=1):
+        for name, score in world.scores.items():
+            scores[name].join(score)
+        problems += world.problems
+        if not arguments.json:
+            _print_histories(world.records)
         _progress(done, len(seeds), scores, began)
-        records, found = judge_world(with_seed(plan, seed), settings, scores, trace=arguments.trace)
-        problems += found
-        if arguments.trace and not arguments.json:
-            _print_histories(records)
-    _progress(len(seeds), len(seeds), scores, began)
     if arguments.json:
         print(json.dumps(_as_json(scores, problems), indent=2))
     else:

@@ -69,6 +69,19 @@ class Score:
             ill = _excused(schedule.windows, start)
             self.restarts += start > proven and not ill and end - start >= _LIVENESS
 
+    def join(self, other: Score) -> None:
+        """Add up what the same judge said of other schedules."""
+        self.hours += other.hours
+        for fault, delays in other.delays.items():
+            self.delays.setdefault(fault, []).extend(delays)
+        self.struck += other.struck
+        self.false_alarms += other.false_alarms
+        for during, count in other.during.items():
+            self.during[during] = self.during.get(during, 0) + count
+        self.flaps += other.flaps
+        self.canaries += other.canaries
+        self.restarts += other.restarts
+
     def _detection(
         self,
         window: Window,
