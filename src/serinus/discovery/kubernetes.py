@@ -115,7 +115,7 @@ class Kubernetes:
 
     def skip(self, view: View) -> None:
         """Note objects that were not understood; each is named in the log once."""
-        for name, why in self.foreign.found(view.prefix, view.wrong).items():
+        for name, why in self.foreign.found(selector(view.prefix), view.wrong).items():
             logger.warning("discovery: %s: skipped the Lease %s: %s", self.place, name, why)
 
 
