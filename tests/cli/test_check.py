@@ -405,6 +405,25 @@ def test_one_that_is_withheld_for_being_slow_says_what_is_off(
     assert text.strip().endswith(": a: degraded, slow_first_token (8.2 times as long as usual)")
 
 
+def test_one_that_is_not_there_yet_says_what_is_in_the_way(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that does not resolve is a closed port by its phase alone."""
+    told = {
+        "status": "notready",
+        "reason": "port_closed",
+        "evidence": "loading: port closed",
+        "notes": {"contact": "its name is not resolved: no such name"},
+    }
+    port = serve(
+        503, {**NOT_READY, "details": {"readiness": {"why": "x"}, "endpoints": {"a": told}}}
+    )
+    code, text = check(capsys, str(port.server_port))
+    assert code == 1
+    said = "loading: port closed (its name is not resolved: no such name)"
+    assert text.strip().endswith(f": a: port_closed, {said}")
+
+
 def test_verbose_says_who_decided_and_who_disagreed(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:

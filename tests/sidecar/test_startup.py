@@ -50,18 +50,23 @@ async def test_an_engine_that_is_never_there_is_loading_and_no_error() -> None:
         assert rig.canaries == 0
 
 
-async def test_a_name_that_does_not_resolve_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["vllm", "auto"])
+async def test_a_name_that_does_not_resolve_is_said(
+    engine: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A typo in a host name looks like an engine that is not up, but for this."""
 
     async def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
-    async with over("http://engnie:8000") as rig:
-        await rig.until(lambda: rig.reason() is Reason.PORT_CLOSED, seconds=2, what="closed")
-        assert rig.watch.notes()["contact"] == (
-            "its name is not resolved: Name or service not known"
-        )
+    words = "its name is not resolved: Name or service not known"
+    async with over("http://engnie:8000", engine=engine) as rig:
+        await rig.until(lambda: rig.reason() is Reason.PORT_CLOSED, seconds=5, what="closed")
+        [told] = rig.report.notes.values()
+        assert told["contact"] == words
+        await rig.holds(lambda: rig.live, seconds=1.5)
+    assert caplog.messages.count(f"http://engnie:8000: {words}") == 1, "once, however often"
 
 
 @pytest.mark.parametrize(

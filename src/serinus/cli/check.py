@@ -179,7 +179,9 @@ def _evidence(endpoint: Mapping[str, Any]) -> str:
     if endpoint.get("reason") in ("degraded", "wrong"):
         flaws = _object(endpoint, "flaws")
         return "; ".join(f"{word} ({told})" for word, told in flaws.items()) or "by its policy"
-    return str(endpoint.get("evidence"))
+    contact = _object(endpoint, "notes").get("contact")
+    starting = endpoint.get("reason") in ("port_closed", "no_model", "unrecognised") and contact
+    return f"{endpoint.get('evidence')}{f' ({contact})' if starting else ''}"
 
 
 def _silenced(details: Mapping[str, Any]) -> str:

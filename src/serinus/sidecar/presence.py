@@ -18,6 +18,7 @@ from serinus.sidecar.client import EngineClient, Page
 from serinus.sidecar.connection import Tripwire, connected
 from serinus.sidecar.contact import ContactError, Trouble
 from serinus.sidecar.credentials import Credentials
+from serinus.sidecar.hindrance import Hindrance
 from serinus.sidecar.life import Life, Stage, Turn
 from serinus.sidecar.place import Place
 
@@ -70,6 +71,7 @@ class Presence:
         self._clock = clock
         self._alarm = alarm
         self._tripwire = Tripwire(place, alarm)
+        self._hindrance = Hindrance(place)
 
     def askable(self) -> bool:
         """Whether there is a point in sending a canary, and a model to ask."""
@@ -92,6 +94,10 @@ class Presence:
             self._credentials.renew()
         listing = self._listing(page)
         self.contact, self.model = listing.words, listing.model
+        if listing.model is None and page.status < 500:  # above, it says itself that it loads
+            self._hindrance.is_that(listing.words)
+        else:
+            self._hindrance.is_gone()
         self._turn(self.life.answered(self._clock(), model=listing.model is not None))
 
     async def feel(self) -> None:
@@ -133,6 +139,7 @@ class Presence:
         self._turn(self.life.said_dead(self._clock(), detail))
 
     async def _lost_while_loading(self, error: ContactError) -> None:
+        self._hindrance.is_trouble(error)
         answers = error.trouble in {Trouble.UNTRUSTED, Trouble.NO_HTTP, Trouble.TOO_LARGE}
         if error.trouble in {Trouble.SILENT, Trouble.DROPPED}:
             answers = await self._connects()

@@ -21,6 +21,7 @@ from serinus.runtime.target import Answer
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
+from serinus.sidecar.hindrance import Hindrance
 from serinus.sidecar.recogniser import recognise
 from serinus.sidecar.targets import AUTO, Target
 from serinus.sidecar.watch import EngineWatch
@@ -59,6 +60,7 @@ class StrangerWatch:
         self._phase: Phase | None = None
         self._finding: Finding | None = None
         self._contact = "not tried yet"
+        self._hindrance = Hindrance(target.place)
         self._another = asyncio.Event()
         self._watched = board.watch(
             target.address,
@@ -119,10 +121,12 @@ class StrangerWatch:
                 finding = await recognise(self._client)
             except ContactError as error:
                 self._contact, pace = error.detail, _KNOCK_PACE
+                self._hindrance.is_trouble(error)
                 if before is None:
                     self._wait_in(Phase.PORT_CLOSED)
             else:
                 self._note(finding)
+                self._hindrance.is_gone()
                 if finding.engine is not None:
                     return finding.engine
                 if before is None:
