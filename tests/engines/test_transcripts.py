@@ -23,7 +23,8 @@ UNITS = {
     ("vllm", "greedy"): Unit.ID,
     ("sglang", "greedy"): Unit.ID,
     ("sglang", "greedy-2"): Unit.TEXT,
-    ("llamacpp", "greedy-written"): Unit.ID,
+    ("llamacpp", "greedy"): Unit.ID,
+    ("llamacpp", "greedy-2"): Unit.ID,
     ("tgi", "greedy"): Unit.ID,
     ("trtllm", "greedy"): Unit.TEXT,
     ("ollama", "greedy"): Unit.TEXT,
@@ -50,7 +51,9 @@ def test_a_greedy_answer_is_transcribed(folder: Path, name: str, size: int) -> N
     engine, exchange = kind_of(folder), recorded(name, folder)
     assert isinstance(engine, Transcribes)
     body = exchange.request
-    prompt = body.get("prompt") or body.get("inputs") or body["text"]
+    prompt = body.get("prompt") or body.get("inputs") or body.get("text")
+    if prompt is None:
+        prompt = body["messages"][0]["content"]
     tokens = max(
         value
         for fields in (
