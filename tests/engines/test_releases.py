@@ -154,3 +154,10 @@ def test_tgi_of_every_release_is_known_by_its_info_and_names_its_model_there(ver
     engine = engine_named("tgi")
     assert engine.models_path == "/info"
     assert engine.read_models(page.body) == ("tiny",)
+
+
+def test_a_server_of_embeddings_is_not_taken_for_tgi() -> None:
+    """Its `/info` is much the same, but nothing is sampled there."""
+    told = {"model_id": "tiny", "max_concurrent_requests": 512, "version": "1.8.2"}
+    page = Sighting("/info", 200, {}, json.dumps(told).encode())
+    assert recognised([page]).engine is None

@@ -29,6 +29,11 @@ def notes(rig: Rig) -> dict[str, str]:
     return dict(rig.report.notes[str(rig.sidecar.targets[0].address)])
 
 
+def unrecognised(rig: Rig) -> bool:
+    """Whether it was looked at, and nothing was found."""
+    return rig.reason() is Reason.UNRECOGNISED and notes(rig)["recognised"] != "not yet"
+
+
 def kind(rig: Rig) -> str | None:
     watch = rig.sidecar.watches[0]
     assert isinstance(watch, StrangerWatch)
@@ -109,9 +114,7 @@ async def test_a_server_of_pages_is_not_recognised_and_lists_what_was_tried(
     paths = ("/", "/v1/models", "/version", "/api/version", "/v2", "/metrics", "/info")
     engine.answers = dict.fromkeys((*paths, "/props", "/model_info", "/openapi.json"), page)
     async with scripted(engine) as url, over(url, engine="auto") as rig:
-        await rig.until(
-            lambda: rig.reason() is Reason.UNRECOGNISED, seconds=PATIENCE, what="unrecognised"
-        )
+        await rig.until(lambda: unrecognised(rig), seconds=PATIENCE, what="unrecognised")
         assert rig.live
         said = notes(rig)["recognised"]
         assert said.startswith("no engine that is known (vllm, sglang, ")
@@ -119,6 +122,14 @@ async def test_a_server_of_pages_is_not_recognised_and_lists_what_was_tried(
         assert "POST" not in "".join(engine.asked), "nothing is generated"
         assert engine.count("/health") == 0, "SGLang's generates"
     assert sum("no engine that is known" in line for line in caplog.messages) == 1
+
+
+async def test_a_port_that_is_open_is_never_called_closed() -> None:
+    """Before the first look nobody knows, and the log must not say otherwise."""
+    async with scripted(ScriptedEngine()) as url, over(url, engine="auto") as rig:
+        await rig.until_ready(PATIENCE)
+        reasons = {turn.reason for turn in rig.sidecar.runtime.report().history}
+        assert Reason.PORT_CLOSED not in reasons
 
 
 async def test_a_server_of_openais_list_is_taken_for_any(
@@ -161,9 +172,7 @@ async def test_a_server_that_never_answers_is_unrecognised_and_live() -> None:
             return await silence(request)
 
     async with scripted(Silent()) as url, over(url, engine="auto") as rig:
-        await rig.until(
-            lambda: rig.reason() is Reason.UNRECOGNISED, seconds=3 * PATIENCE, what="unrecognised"
-        )
+        await rig.until(lambda: unrecognised(rig), seconds=3 * PATIENCE, what="unrecognised")
         assert "/v1/models: no answer within 2 s" in notes(rig)["recognised"]
 
 

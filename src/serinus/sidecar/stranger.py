@@ -160,7 +160,7 @@ class StrangerWatch:
     async def _ask(self) -> Answer:
         if self.known is not None:
             return await self.known.ask()
-        return (Loading(self._clock(), self._phase or Phase.PORT_CLOSED),)
+        return (Loading(self._clock(), self._phase or Phase.UNRECOGNISED),)
 
     def _notes(self) -> Mapping[str, str]:
         recognised = "not yet" if self._finding is None else str(self._finding)
