@@ -206,14 +206,17 @@ class Learned(NamedTuple):
             )
             longest = max(total, self.on_top * _FADING)
             return self._replace(on_top=longest, beside=self.beside or beside)
-        if self.canaries.samples >= _ENOUGH_CANARIES and total > self.deadline(limits):
+        if self.canaries.samples >= _ENOUGH_CANARIES and self._late(total, limits):
             return self._slow(total)
         if not self._well(before, passed.at):
             return self
-        told = self._replace(slow_canary=0.0)
         if self.owed:
-            return told._replace(owed=self.owed - 1)
-        return told._replace(canaries=self.canaries.after(total))
+            return self._replace(slow_canary=0.0, owed=self.owed - 1)
+        return self._replace(slow_canary=0.0, canaries=self.canaries.after(total))
+
+    def _late(self, total: float, limits: Limits) -> bool:
+        """Whether an answer took longer than the learned deadline, which need not be computed."""
+        return total > limits.deadline_floor and total > self.deadline(limits)
 
     def _slow(self, total: float) -> Learned:
         """Keep an answer that is later than any that was learned, and learn from the second."""

@@ -65,13 +65,13 @@ class Drift(NamedTuple):
     @property
     def median(self) -> float:
         """The middle one of the last few."""
-        return sorted(self.recent)[len(self.recent) // 2] if self.recent else 1.0
+        return _median(self.recent) if self.recent else 1.0
 
     def after(self, ratio: float, *, factor: float) -> Drift:
         """Take one more."""
         recent = (*self.recent, ratio)[-_RECENT:]
-        drift = Drift(recent, self.off)
-        off = len(recent) == _RECENT and drift.median > (sqrt(factor) if self.off else factor)
+        bound = sqrt(factor) if self.off else factor
+        off = len(recent) == _RECENT and _median(recent) > bound
         return Drift(recent, off)
 
 
@@ -104,3 +104,7 @@ def level_of(in_flight: int) -> int:
     [0, 1, 1, 2, 5, 5]
     """
     return min(max(in_flight, 1).bit_length() - 1, _LEVELS - 1)
+
+
+def _median(some: tuple[float, ...]) -> float:
+    return sorted(some)[len(some) // 2]

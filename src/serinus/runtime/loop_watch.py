@@ -56,7 +56,7 @@ class LoopWatch:
         self.stop()
         self._loop = asyncio.get_running_loop()
         self._slept_before = self._slept()
-        self._arm(self._loop)
+        self._arm(self._loop, self._loop.time())
 
     def stop(self) -> None:
         """Stop watching."""
@@ -88,15 +88,18 @@ class LoopWatch:
         late = self._loop.time() - self._expected
         return late if late > self._ignore else 0.0
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._expected = loop.time() + _PACE
+    def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        self._expected = now + _PACE
         self._timer = loop.call_at(self._expected, self._wake, loop)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        late, sleep = self.late, self._new_sleep()
-        self._arm(loop)
-        if not (late or sleep):
+        now = loop.time()
+        late, sleep = now - self._expected, self._slept() - self._slept_before
+        self._arm(loop, now)
+        if late <= self._ignore and sleep < LONGEST_DELAY:
             return
+        late = late if late > self._ignore else 0.0
+        sleep = sleep if sleep >= LONGEST_DELAY else 0.0
         self._lost += late
         if sleep:
             self._slept_before += sleep

@@ -38,6 +38,7 @@ class Fate(StrEnum):
     GIVEN_UP = "given up"
 
 
+_TOKENS = Fate.TOKENS  # looked up once: an enumeration takes its time to find a member
 _ANSWERED_BADLY = {
     Fault.ERROR: Fate.ERROR,
     Fault.ERROR_ITEM: Fate.ERROR_ITEM,
@@ -77,7 +78,7 @@ class Request:
         """Its length in tokens."""
         self.work = 0.0
         """The work that the engine had done when the first token came."""
-        self.fate = Fate.TOKENS
+        self.fate = _TOKENS
         self.bad = False
         """Whether it is answered badly, without a token."""
 
@@ -198,7 +199,7 @@ class SimulatedEngine:
             return
         self.active.remove(request)
         heapify(self.active)
-        if request.ends in self._slots and request.fate is Fate.TOKENS:
+        if request.ends in self._slots and request.fate is _TOKENS:
             self._slots.remove(request.ends)
             self._slots.append(max(request.start, now))
             heapify(self._slots)
@@ -211,7 +212,7 @@ class SimulatedEngine:
         heappush(self.active, request)
 
     def _leave(self, request: Request) -> None:
-        if request.fate is Fate.TOKENS:
+        if request.fate is _TOKENS:
             self.finished += 1
         self.tokens_done += self.tokens_of(request, request.ends)
         if not request.canary:

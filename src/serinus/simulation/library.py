@@ -36,7 +36,10 @@ _ANSWER = 24
 """Tokens of the answer to one of them, which take no longer than the first: a simplification."""
 _TOLD = frozenset({Fault.ERROR, Fault.ERROR_ITEM, Fault.EMPTY, Fault.CRASH})
 """Faults that users' requests meet as an error, and tell of."""
+_TOKENS = Fate.TOKENS  # looked up once: an enumeration takes its time to find a member
+_GONE = (Fate.REFUSED, Fate.DROPPED)
 _FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
+_SPOILERS = (Fault.LOST_ANSWER, Fault.LATE_ANSWER)
 _SOON = 0.005
 _LATE = 1.2
 """Deadlines after which a late answer arrives."""
@@ -66,6 +69,7 @@ class SimulatedEndpoint:
         self._token: asyncio.TimerHandle | None = None
         self._beginning: asyncio.TimerHandle | None = None
         self._spoilt: set[Window] = set()
+        self._spoilers = any(window.fault in _SPOILERS for window in engine.windows)
 
     def serve(self) -> None:
         """Put it on the board, and plan what will be told without being asked."""
@@ -131,8 +135,8 @@ class SimulatedEndpoint:
 
     async def _generate(self, asked: Any, _context: Context) -> AsyncIterator[Any]:
         """Answer a canary, or an exam: the same answer each time, unless it is garbage."""
-        now = self._loop.time()
-        await self._spoil(now)
+        if self._spoilers:
+            await self._spoil(self._loop.time())
         request = self.engine.ask(self._loop.time())
         try:
             if request.bad:
@@ -142,7 +146,7 @@ class SimulatedEndpoint:
                 if request.fate is Fate.ERROR_ITEM:
                     yield {"finish_reason": "error: the engine failed"}
                 return
-            if request.first < request.ends or request.fate is Fate.TOKENS:
+            if request.first < request.ends or request.fate is _TOKENS:
                 await self._until(request.first)
                 yield {"token_ids": [7]}
                 if "prompt" in asked:
@@ -150,14 +154,14 @@ class SimulatedEndpoint:
                     first = sum(map(ord, asked["prompt"]))
                     yield {"token_ids": [0 if garbage else first + n for n in range(_ANSWER)]}
             await self._until(request.ends)
-            if request.fate in {Fate.REFUSED, Fate.DROPPED}:
+            if request.fate in _GONE:
                 raise EngineDeadError("the engine's core is gone")
         finally:
             self.engine.abort(request, self._loop.time())
 
     async def _spoil(self, now: float) -> None:
         """Lose or delay the answer to the first canary of a window of that kind."""
-        window = self.engine.on(now, Fault.LOST_ANSWER, Fault.LATE_ANSWER)
+        window = self.engine.on(now, *_SPOILERS)
         if window is None or window in self._spoilt:
             return
         self._spoilt.add(window)
@@ -190,7 +194,7 @@ class SimulatedEndpoint:
         if not traffic.awaiting:
             traffic.idle_since = at
         traffic.in_flight -= 1
-        if request.fate is Fate.TOKENS:
+        if request.fate is _TOKENS:
             traffic.finished += 1
             traffic.went_well(at)
             self._measure(request)
