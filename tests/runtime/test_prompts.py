@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from math import inf
 from typing import Any
 
@@ -10,7 +11,14 @@ import pytest
 
 from serinus.runtime.prompts import Prompts, size_of
 from serinus.runtime.traffic import accounted
+from tests.runtime.benches import read
 from tests.runtime.test_traffic import FOREVER, Account
+
+
+@pytest.fixture
+def account() -> Account:
+    """Open an account."""
+    return Account()
 
 
 def learned(*, size: int, seconds: float, times: int = 8) -> Prompts:
@@ -58,6 +66,40 @@ def test_several_may_be_read_one_after_the_other() -> None:
 def test_a_moment_is_always_allowed() -> None:
     """An engine of a millisecond may take a quarter of a second."""
     assert learned(size=10, seconds=0.001).longest([10]) == 0.25
+
+
+def test_prompts_of_a_cache_do_not_say_that_long_ones_are_read_at_once() -> None:
+    """One of their size that is in no cache may take as long, by the token, as others have."""
+    prompts = learned(size=2000, seconds=1.0)
+    for _ in range(100):
+        prompts.read(30_000, 0.1)
+    assert prompts.longest([30_000]) >= 15.0
+    assert prompts.longest([2000]) == pytest.approx(4.0, rel=0.3)
+
+
+def test_prompts_of_a_cache_make_nobody_forget_how_long_reading_takes() -> None:
+    """One in a thousand is read, and that is enough."""
+    prompts = learned(size=4000, seconds=2.0)
+    for _ in range(1000):
+        prompts.read(4000, 0.02)
+    assert prompts.longest([4000]) >= 6.0
+
+
+def test_a_single_slow_prompt_is_forgotten_as_soon_as_ever() -> None:
+    """It may have waited for a warm-up."""
+    prompts = Prompts()
+    prompts.read(500, 60.0)
+    for _ in range(3000):
+        prompts.read(500, 0.05)
+    assert prompts.longest([500]) < 1.0
+
+
+def test_an_engine_that_has_become_quicker_is_believed_in_the_end() -> None:
+    """As if all was in a cache, which takes a while."""
+    prompts = learned(size=500, seconds=8.0, times=20)
+    for _ in range(60_000):
+        prompts.read(500, 0.05)
+    assert prompts.longest([500]) < 1.0
 
 
 @pytest.mark.parametrize(
@@ -157,3 +199,78 @@ async def test_an_error_is_not_an_empty_answer_too() -> None:
     async for _item in account.open({"error": "x"}):
         pass
     assert [getattr(told, "fault", None) for told in account.told] == ["server"]
+
+
+async def refused(account: Account, seconds: int, *, after: str = "") -> None:
+    """Let a request be refused after so many seconds."""
+    with pytest.raises(ValueError, match="too long"):
+        await read(account.open(*after, seconds, ValueError("too long")))
+
+
+async def test_refusals_by_validation_do_not_hide_that_an_engine_is_silent(
+    account: Account,
+) -> None:
+    """They come at once, and are no word on what those are owed who wait for their first token."""
+    others = asyncio.ensure_future(anext(account.open(FOREVER)))
+    await asyncio.sleep(0)
+    for _ in range(10):
+        account.clock.now += 5
+        await refused(account, 0)
+    assert account.silence() == 50
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+
+
+async def test_refusals_do_not_hide_silence_in_the_middle_of_an_answer(account: Account) -> None:
+    """Nor does one that took a while."""
+    stream = account.open("a", "b", FOREVER)
+    assert [await anext(stream), await anext(stream)] == ["a", "b"]
+    others = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    for _ in range(10):
+        await refused(account, 5)
+    assert account.silence() == 50
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+
+
+async def test_refusals_do_not_hide_that_users_gave_up(account: Account) -> None:
+    """The silence that adds up over them stays."""
+    others = asyncio.ensure_future(anext(account.open(30, FOREVER)))
+    await asyncio.sleep(0)
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+    await refused(account, 0)
+    await refused(account, 7)
+    others = asyncio.ensure_future(anext(account.open(FOREVER)))
+    await asyncio.sleep(0)
+    assert account.silence() == 30
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+
+
+async def test_what_a_refused_request_waited_is_no_silence(account: Account) -> None:
+    """Alone, and where others came after it: theirs begins with them."""
+    await refused(account, 4)
+    gates = [asyncio.Event() for _ in range(20)]
+
+    async def refuses(gate: asyncio.Event) -> AsyncIterator[str]:
+        await gate.wait()
+        if gate.is_set():
+            raise ValueError("too long")
+        yield ""
+
+    tasks = []
+    for nth, gate in enumerate(gates):
+        tasks.append(asyncio.ensure_future(anext(accounted(account.traffic, refuses(gate)))))
+        await asyncio.sleep(0)
+        if nth:
+            gates[nth - 1].set()
+            await asyncio.wait([tasks[nth - 1]])
+        assert account.silence() == 0
+        account.clock.now += 4
+        assert account.silence() == 4
+    gates[-1].set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert account.silence() == 0
+    assert account.traffic.expecting == {}

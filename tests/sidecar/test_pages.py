@@ -264,3 +264,19 @@ async def test_a_frozen_core_that_shows_no_work_is_found_by_the_idle_canary() ->
         assert str(hearing).startswith("decided by canary ")
         assert "; disagree: own health (200, " in str(hearing)
         frozen.set()
+
+
+async def test_a_question_that_waits_for_another_one_of_ours_accuses_nobody() -> None:
+    """It was never sent: it is unknown what would have been answered."""
+    async with scripted(counted()) as url, over(url) as rig:
+        await rig.until_ready()
+        part = next(iter(rig.watch.ranks))
+        async with part._asking:
+            unknown = part.judged.counts.unknown
+            await rig.until(
+                lambda: part.judged.counts.unknown >= unknown + 3, seconds=8, what="not asked"
+            )
+            assert part.judged.counts.failed == 0
+            assert rig.ready
+        passed = rig.passed
+        await rig.until(lambda: rig.passed > passed, seconds=3, what="asked again")

@@ -178,6 +178,19 @@ async def test_canaries_that_do_not_reach_their_rank_are_found_out(
         await rig.holds(lambda: rig.ready, seconds=1)
 
 
+async def test_an_engine_whose_canaries_stray_stays_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tokens came, of whatever rank: nothing is unproven, for not a moment."""
+    monkeypatch.setattr(Front, "_rank", lambda *_: 0)
+    async with over_sim(cores=2) as rig:
+        await rig.until(
+            lambda: "do not reach" in rig.watch.notes()["ranks"], seconds=8, what="found out"
+        )
+        await rig.holds(lambda: rig.ready, seconds=1)
+        turns = [(one.subject, one.after) for one in rig.report.history]
+        ready = turns.index(("readiness", "ready"))
+        assert [turn for turn in turns[ready:] if "notready" in turn[1]] == []
+
+
 async def test_counters_alone_tell_of_a_rank_that_stands_still(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -187,7 +187,7 @@ class Exchange(Account):
         if b"error" in piece and self._status < 400 and (found := error_of(piece)) is not None:
             self.rests()
             self._told = True
-            self._traffic.failed(found[0], f"{self._asked}: {found[1]}")
+            self.told(found[0], f"{self._asked}: {found[1]}")
             return False
         if self.good and not self._told:
             return not piece.startswith(_COMMENT)

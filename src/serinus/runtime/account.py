@@ -45,7 +45,7 @@ class Account:
         """Whether nothing is owed now: the consumer has an item, or something else to do."""
         self.closed = False
         traffic.started = self._mine = traffic.started + 1
-        traffic.expecting[self._mine] = Prompt(began)
+        traffic.expecting[self._mine] = Prompt(began, silence=traffic.silence(began))
         traffic.in_flight = self._load = traffic.in_flight + 1
         traffic.waits(began)
 
@@ -121,8 +121,12 @@ class Account:
     def failed(self, fault: RequestFault, detail: str) -> None:
         """Close it: there will be no answer, or no more of it."""
         if not self.closed:
-            self._close()  # first: it is no longer in flight itself when it is told of
-            self._traffic.failed(fault, detail)
+            self._close(told=True)  # first: it is no longer in flight itself when it is told of
+            self.told(fault, detail)
+
+    def told(self, fault: RequestFault, detail: str) -> None:
+        """Note an error among what it brings."""
+        self._traffic.failed(fault, detail, stream=self._mine)
 
     def _measure(self) -> None:
         traffic, good = self._traffic, self.good
@@ -133,11 +137,12 @@ class Account:
             gap = (self._last - self._first) / (good - 1) - self._rested / self._rests
         traffic.measured.request(self._first - self._began, gap, self._load)
 
-    def _close(self) -> None:
+    def _close(self, *, told: bool = False) -> None:
         self.rests()
         self.closed, self._resting = True, False
         traffic = self._traffic
-        traffic.expecting.pop(self._mine, None)
+        if not told:
+            traffic.expecting.pop(self._mine, None)
         traffic.in_flight -= 1
         traffic.chunks += self.good
         self._left = None

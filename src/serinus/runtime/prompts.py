@@ -4,6 +4,10 @@ An engine that reads a long prompt to its end before it answers anybody is as si
 one that hangs. What tells them apart is the prompt: others of its size, or longer, have been read
 in a time that is known. It holds no text, and guesses nothing about a prompt that is longer than
 any before, or of which nobody knows the size.
+
+What an engine has in a prefix cache is not read at all. Such prompts are known by their speed: they
+say nothing of how long reading takes, and soon make nobody forget it. And a long prompt may always
+be read as slowly as any long one of late, by the token.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ _LEAST = 0.25
 """Seconds that are always allowed."""
 _FADING = 1 - 1 / 512
 """What is left of the longest reading with each one after it."""
+_CACHED = 8.0
+"""A prompt that is read so many times quicker than another of its size was not read, but found."""
+_FADING_BY_CACHED = 1 - 1 / 8192
+"""What is left of the longest with each of those."""
+_LONG = 1024
+"""Tokens of a prompt of which reading takes most of the time to its first token."""
 _LEVELS = 32
 _IDS = ("token_ids", "prompt_token_ids", "input_ids")
 _TEXTS = ("prompt", "text")
@@ -38,21 +48,42 @@ class Prompt(NamedTuple):
 
     began: float
     size: int | None = None
+    silence: float = 0.0
+    """How long nothing had gone on when it began, in seconds."""
+
+
+class _Longest(NamedTuple):
+    """The longest of some times, of late."""
+
+    times: int = 0
+    longest: float = 0.0
+    confirmed: bool = False
+    """Whether it was seen more than once: a single one may be a warm-up's, and fades sooner."""
+
+    def after(self, seconds: float) -> _Longest:
+        """Take one more time."""
+        cached = seconds * _CACHED < self.longest
+        fading = _FADING_BY_CACHED if cached and self.confirmed else _FADING
+        confirmed = self.confirmed if cached else 0 < seconds <= self.longest * _CACHED
+        return _Longest(self.times + 1, max(seconds, self.longest * fading), confirmed)
 
 
 class Prompts:
     """The longest readings of late, by the power of two of the prompt's size."""
 
-    __slots__ = ("_read",)
+    __slots__ = ("_read", "_slowest")
 
     def __init__(self) -> None:
-        self._read: dict[int, tuple[int, float]] = {}
+        self._read: dict[int, _Longest] = {}
+        self._slowest = _Longest()
+        """Seconds for a token, of long prompts."""
 
     def read(self, size: int, seconds: float) -> None:
         """Take in that a prompt was read, in which nothing else went on for so long."""
         level = _level(size)
-        count, longest = self._read.get(level, (0, 0.0))
-        self._read[level] = (count + 1, max(seconds, longest * _FADING))
+        self._read[level] = self._read.get(level, _Longest()).after(seconds)
+        if size >= _LONG:
+            self._slowest = self._slowest.after(seconds / size)
 
     def longest(self, sizes: Iterable[int | None]) -> float:
         """Return how long reading all of these may take, in seconds; infinite if nobody knows."""
@@ -64,10 +95,11 @@ class Prompts:
             return inf
         seen, most = 0, 0.0
         for level in range(_level(size), _LEVELS + 1):
-            count, longest = self._read.get(level, (0, 0.0))
-            seen, most = seen + count, max(most, longest)
+            read = self._read.get(level, _Longest())
+            seen, most = seen + read.times, max(most, read.longest)
             if seen >= _ENOUGH:
-                return most
+                by_token = self._slowest.longest * size
+                return max(most, by_token) if size >= _LONG and self._slowest.confirmed else most
         return inf
 
 

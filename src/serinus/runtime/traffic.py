@@ -189,12 +189,36 @@ class Traffic:
         rest = now - max(self.idle_since, self.flow_at)
         self.waiting_since = max(self.waiting_since, self.flow_at) + rest
 
-    def failed(self, fault: RequestFault, detail: str) -> None:
-        """Count a failed request, and tell of it."""
+    def silence(self, now: float) -> float:
+        """Return for how long nothing has gone on, in seconds, rests left out."""
+        until = now if self.awaiting else max(self.idle_since, self.flow_at)
+        return max(until - max(self.waiting_since, self.flow_at), 0.0)
+
+    def failed(self, fault: RequestFault, detail: str, *, stream: int) -> None:
+        """Count a failed request, and tell of it. It is owed nothing any more."""
         self.errors = {**self.errors, fault: self.errors.get(fault, 0) + 1}
-        if fault is RequestFault.CLIENT:
-            self.waiting_since = self.clock()  # a refusal proves nothing, and is no silence
+        prompt = self.expecting.pop(stream, None)
+        if fault is RequestFault.CLIENT and prompt is not None:
+            self._refused(prompt, self.clock())
         self.witness(RequestFailed(self.clock(), fault, detail))
+
+    def _refused(self, prompt: Prompt, now: float) -> None:
+        """Take back the silence that was a refused request's alone.
+
+        A refusal is an answer, but no word on what others are owed: one that validation gives at
+        once proves nothing of an engine behind it that hangs.
+        """
+        if self.awaiting > len(self.expecting):
+            return  # somebody waits in the middle of an answer
+        flowed = self.flow_at > prompt.began
+        began, silence = (self.flow_at, 0.0) if flowed else (prompt.began, prompt.silence)
+        others = min((one.began for one in self.expecting.values()), default=now)
+        excused = min(others - began, self.silence(now) - silence)
+        if excused <= 0:
+            return
+        self.waiting_since = max(self.waiting_since, self.flow_at) + excused
+        for stream, one in self.expecting.items():
+            self.expecting[stream] = one._replace(silence=max(one.silence - excused, 0.0))
 
     def brought_nothing(self) -> None:
         """Tell of a request that ended well and without any output, and was no error either."""
@@ -237,7 +261,7 @@ async def accounted(
     waiting, told, empty = True, False, False
     failure: Exception | None = None
     traffic.started = mine = traffic.started + 1
-    traffic.expecting[mine] = Prompt(began, size)
+    traffic.expecting[mine] = Prompt(began, size, traffic.silence(began))
     traffic.in_flight = load = traffic.in_flight + 1
     traffic.waits(began)
     now = first = last = began
@@ -272,7 +296,7 @@ async def accounted(
                     told = True
                     if not others:
                         traffic.idle_since = now
-                    traffic.failed(blame_item(item), error_in(item) or "")
+                    traffic.failed(blame_item(item), error_in(item) or "", stream=mine)
                 yield item
             except BaseException:
                 waiting = False
@@ -305,13 +329,15 @@ async def accounted(
             traffic.awaiting -= 1
             if not traffic.awaiting:
                 traffic.idle_since = now
-        traffic.expecting.pop(mine, None)
         traffic.in_flight -= 1
         if failure is not None:  # told when it is no longer in flight itself
-            traffic.failed(blame(failure), f"{type(failure).__name__}: {excerpt(failure)}")
+            detail = f"{type(failure).__name__}: {excerpt(failure)}"
+            traffic.failed(blame(failure), detail, stream=mine)
             failure = None  # it holds this frame, which holds it
-        elif empty:
-            traffic.brought_nothing()
+        else:
+            traffic.expecting.pop(mine, None)
+            if empty:
+                traffic.brought_nothing()
         good = 0 if left is None else 1 + SAMPLE * rests - left
         traffic.chunks += good
         if last > began > traffic.unsettled_at and traffic.measured is not None:

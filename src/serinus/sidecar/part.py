@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from serinus.core.address import EndpointAddress
@@ -52,6 +53,8 @@ logger = logging.getLogger("serinus")
 
 _LOOK_SHARE = 0.2
 """The part of a canary's deadline that the look before it may take."""
+_TURN_SHARE = 0.25
+"""And the part in which it may wait for another question of ours to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +201,36 @@ class Part:
 
     async def ask(self) -> Answer:
         """Ask for one token, unless a look shows that there is no point in it."""
-        async with self._asking:
+        async with self._turn() as ours:
+            if not ours:
+                return self._not_asked()
             return await self._looked_first() or await self._put_question()
 
     async def examine(self) -> Answer:
         """Ask for the answer to a fixed prompt, unless there is no point in it."""
-        async with self._asking:
-            pointless = await self._looked_first()
+        async with self._turn() as ours:
+            pointless = await self._looked_first() if ours else self._not_asked()
             if pointless and self._examiner is not None:
                 self._examiner.put_off(self.judged.rules.retry)
             return pointless or await self._put_exam()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        """Wait for another question of ours to be over; says whether there is time left for one."""
+        try:
+            async with asyncio.timeout(self.judged.rules.deadline * _TURN_SHARE):
+                await self._asking.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._asking.release()
+
+    def _not_asked(self) -> Answer:
+        """Say that nothing was sent: the time was ours, and is held against nobody."""
+        return (CanaryUnknown(self._shared.clock(), "another question of ours was under way"),)
 
     async def _looked_first(self) -> Answer:
         """Say why there is no point in a question now; nothing if there is."""

@@ -12,10 +12,12 @@ stood still for the stall budget, while others moved.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 
 from serinus.core.evidence import Registered
 from serinus.core.group import Group, Kind
+from serinus.core.verdict import Standing
 from serinus.engines import Counters
 from serinus.engines.capabilities import DirectsToRanks
 from serinus.runtime.gathering import Gathering, rank_address
@@ -78,21 +80,29 @@ class Ranks:
             self._whole.watched.address,
         )
         self._strays = True
-        self.join_up()
-        now = self._shared.clock()
-        self._whole.tell(Registered(now, canary=True))
+        ready = [part.standing for part in self.parts.values() if part.standing.verdict.ready]
+        if ready:  # the tokens came from this engine, of whatever rank
+            self._whole.inherit(max(ready, key=_proven_at))
+            self.join_up()
+        else:
+            self.join_up()
+            self._whole.tell(Registered(self._shared.clock(), canary=True))
 
     def join_up(self) -> None:
         """Judge the engine as a whole again."""
-        board = self._shared.board
-        for part in self.parts.values():
-            board.unwatch(part.watched)
+        board, parts = self._shared.board, tuple(self.parts.values())
+        ready = [part for part in parts if part.standing.verdict.ready]
         self.parts.clear()
         self._scraper.ranks.clear()
         self._whole.given_way = False
-        if self._gathering is not None:
+        for part in parts:
+            if part not in ready:
+                board.unwatch(part.watched)
+        if self._gathering is not None:  # before it has lost a rank that counts
             board.groups.disband(self._gathering)
             self._gathering = None
+        for part in ready:
+            board.unwatch(part.watched)
 
     def forget(self) -> None:
         """Begin again, with another engine."""
@@ -147,3 +157,7 @@ class Ranks:
             else:
                 told_of = f"rank {rank} has work and has not moved for {seconds:.1f} s; others have"
                 board.flaw(watched, word, told_of)
+
+
+def _proven_at(standing: Standing) -> float:
+    return -math.inf if standing.proven_at is None else standing.proven_at

@@ -203,7 +203,7 @@ class SimulatedEndpoint:
         elif request.fate is Fate.EMPTY:
             traffic.brought_nothing()
         elif request.fate in _FAILED:
-            traffic.failed(RequestFault.SERVER, str(request.fate))
+            traffic.failed(RequestFault.SERVER, str(request.fate), stream=id(request))
         traffic.chunks += engine.tokens_of(request, at)
         traffic.ended(at - request.arrived)
 
