@@ -65,7 +65,7 @@ async def test_an_engine_that_is_busy_from_the_start_is_proven_by_its_users() ->
         engine.numbers["generation_tokens_total"] += 100
         await rig.until_ready(2)
         assert rig.reason() is Reason.TRAFFIC
-        assert rig.canaries == 0
+        assert rig.passed == 0
         assert engine.count("/v1/completions") == 0
 
 

@@ -79,7 +79,8 @@ def test_a_judge_whose_dead_are_not_asked_while_busy_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An engine that came back to users would stay dead: found by simulation, and kept."""
-    monkeypatch.setattr("serinus.core.pacing._next_ask", _without_the_rule_for_the_dead)
+    for place in ("serinus.core.pacing.ask_at", "serinus.runtime.manager.ask_at"):
+        monkeypatch.setattr(place, _without_the_rule_for_the_dead)
     name, drawn = "the_recovered_are_ready", (Fault.CRASH,)
     assert any(
         problems_in(name, Plan(seed, seconds=1800, engines=2, faults=drawn, busy=True))
@@ -87,7 +88,7 @@ def test_a_judge_whose_dead_are_not_asked_while_busy_is_caught(
     )
 
 
-def _without_the_rule_for_the_dead(standing: Standing, rules: object, early: float) -> float:
+def _without_the_rule_for_the_dead(standing: Standing, rules: object, *, early: float) -> float:
     from serinus.core import pacing  # noqa: PLC0415 - the original's parts
 
     if not standing.canary or standing.busy:
