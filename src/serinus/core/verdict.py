@@ -264,9 +264,9 @@ class Standing(NamedTuple):
     def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
         match evidence:
             case CanaryPassed():
-                paid = self._paid(evidence.at, rules, tokens=evidence.tokens)
-                sent = paid._replace(sent_at=evidence.at - evidence.total)
-                return sent._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
+                spent = self._spending(evidence.at, rules, tokens=evidence.tokens)
+                paid = self._replace(spent=spent, sent_at=evidence.at - evidence.total)
+                return paid._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
             case Progress():
                 return self._progressed(evidence, rules)
             case Load():
@@ -379,10 +379,21 @@ class Standing(NamedTuple):
         canaries: int = 1,
         urgent: bool | None = None,
     ) -> Standing:
+        spent = self._spending(at, rules, tokens=tokens, canaries=canaries, urgent=urgent)
+        return self._replace(spent=spent)
+
+    def _spending(
+        self,
+        at: float,
+        rules: Rules,
+        *,
+        tokens: int,
+        canaries: int = 1,
+        urgent: bool | None = None,
+    ) -> Spending:
         if urgent is None:
             urgent = bool(rules.budget or rules.token_budget) and self.urgent
-        spent = self.spent.paid(rules, now=at, canaries=canaries, tokens=tokens, urgent=urgent)
-        return self._replace(spent=spent)
+        return self.spent.paid(rules, now=at, canaries=canaries, tokens=tokens, urgent=urgent)
 
     def _slept(self, sleep: Sleep) -> Standing:
         """Take in that the engine fell asleep, which excuses what failed on the way, or woke up."""

@@ -67,7 +67,10 @@ class LoopWatch:
     @property
     def lost(self) -> float:
         """Seconds lost so far, a delay that goes on right now included."""
-        return self._lost + self.late
+        if self._loop is None or self._timer is None:
+            return self._lost
+        late = self._loop.time() - self._expected
+        return self._lost + late if late > self._ignore else self._lost
 
     @property
     def asleep(self) -> float:
