@@ -36,7 +36,7 @@ REFERENCE = (
 class FileWorld(World):
     """A directory."""
 
-    lease = 1.0
+    lease = 3.0  # a busy disk may not answer for a second
     late = 1.0
 
     def __init__(self, root: Path) -> None:
@@ -70,7 +70,7 @@ class TestFile(BackendContract):
 
 
 @asynccontextmanager
-async def kept(backend: File, *, lease: float = 1.0) -> AsyncIterator[Session]:
+async def kept(backend: File, *, lease: float = FileWorld.lease) -> AsyncIterator[Session]:
     """Open a session whose lease is kept."""
     async with backend.session(lease=lease) as session, asyncio.TaskGroup() as group:
         keeper = group.create_task(session.keep(), name="keeper")
@@ -133,7 +133,7 @@ async def test_a_dead_holders_key_is_created_by_one_of_many(world: FileWorld) ->
                     await asyncio.sleep(0.01)
                 won.append(name)
                 assert time.monotonic() - died >= 1
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(FileWorld.lease + 0.5)
                 assert (await session.list(KEY)).entries == {KEY: name}
 
         async with asyncio.TaskGroup() as group:
@@ -144,7 +144,7 @@ async def test_a_dead_holders_key_is_created_by_one_of_many(world: FileWorld) ->
 
 async def test_a_holder_whose_file_was_taken_knows_it_at_its_next_beat(world: FileWorld) -> None:
     """It does not touch what is another's."""
-    async with world.client().session(lease=1) as session:
+    async with world.client().session(lease=3) as session:
         await session.put(KEY, b"mine")
         keeper = asyncio.create_task(session.keep(), name="keeper")
         await asyncio.sleep(0.1)
@@ -296,6 +296,34 @@ async def test_a_file_system_that_hangs_holds_one_thread_and_not_one_for_each_tr
         assert (await session.list(KEY)).entries == {KEY: b"1"}
 
 
+async def test_a_file_system_that_hangs_does_not_keep_a_process_from_ending(tmp_path: Path) -> None:
+    """Its thread is left where it is."""
+    code = (
+        "import asyncio, pathlib, sys, time\n"
+        "from serinus.discovery.file import File\n"
+        "from serinus.errors import DiscoveryError\n"
+        "pathlib.Path.is_dir = lambda _: time.sleep(3600)\n"
+        "async def main():\n"
+        "    async with File(pathlib.Path(sys.argv[1])).session(lease=0.2):\n"
+        "        pass\n"
+        "try:\n"
+        "    asyncio.run(main())\n"
+        "except DiscoveryError as error:\n"
+        "    print(error)\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, str(tmp_path / "kv")), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(60):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, b"did not answer for 0.2 s" in said) == (0, True)
+
+
 async def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """What was asked for, and what the system says."""
     (tmp_path / "file").touch()
@@ -330,7 +358,7 @@ async def test_on_a_full_disk_what_is_stored_stays_and_what_is_new_is_refused(ti
             async with kept(backend) as again:
                 assert not await again.create(KEY, b"1")
                 await again.put(KEY, b"1")
-                await asyncio.sleep(1.5)
+                await asyncio.sleep(FileWorld.lease + 0.5)
             await until(lambda: Change(KEY, None) in seen)  # it was the last one's
         (tiny / "ballast").unlink()
         await asyncio.wait_for(reader.put(OTHER, b"2"), 20)

@@ -24,11 +24,13 @@ import re
 import secrets
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -91,15 +93,15 @@ class File:
         """Make the directory if it is not there; see `Backend`."""
         await self._free(lease)
         files = _Files(self.root, lease, self._writer, self.foreign)
-        executor = ThreadPoolExecutor(1, thread_name_prefix="serinus-discovery")
-        session = _Session(self.place, lease, files, executor)
+        hand = _Hand()
+        session = _Session(self.place, lease, files, hand)
         try:
             await session.run("cannot be used", files.open)
             yield session
             with suppress(DiscoveryError):
                 await session.run("cannot be left", files.take_back)
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)  # a file system may hang
+            hand.end()
             self._hanging |= session.under_way
 
     async def _free(self, seconds: float) -> None:
@@ -114,15 +116,13 @@ class File:
 
 
 class _Session:
-    """See `port.Session`. Files are only touched in the executor, one thing after the other."""
+    """See `port.Session`. Files are only touched by the hand, one thing after the other."""
 
-    def __init__(
-        self, place: str, lease: float, files: _Files, executor: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, place: str, lease: float, files: _Files, hand: _Hand) -> None:
         self._place = place
         self._lease = lease
         self._files = files
-        self._executor = executor
+        self._hand = hand
         self.under_way: set[Future[Any]] = set()
         """What was asked of the file system and is not done."""
 
@@ -169,7 +169,7 @@ class _Session:
 
     async def run(self, trouble: str, work: Callable[[], Result]) -> Result:
         """Do what touches files; raise DiscoveryError for what goes wrong, within a lease."""
-        asked = self._executor.submit(work)
+        asked = self._hand.submit(work)
         self.under_way.add(asked)
         asked.add_done_callback(self.under_way.discard)
         try:
@@ -185,6 +185,44 @@ class _Session:
 
 def _no_answer(place: str, seconds: float) -> DiscoveryError:
     return DiscoveryError(f"{place}: the file system did not answer for {seconds:g} s")
+
+
+class _Hand:
+    """A thread that does one thing after the other.
+
+    A file system may hang: nobody waits for the end of this thread, and neither does the end of the
+    process, as it would with an executor of the standard library.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._given_up = False
+        threading.Thread(target=self._work, name="serinus-discovery", daemon=True).start()
+
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Have something done, after what was asked before."""
+        done: Future[Result] = Future()
+
+        def do() -> None:
+            if self._given_up or not done.set_running_or_notify_cancel():
+                done.cancel()
+                return
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - whoever asked has it
+                done.set_exception(error)
+
+        self._asked.put(do)
+        return done
+
+    def end(self) -> None:
+        """Do nothing that was not begun, and end."""
+        self._given_up = True
+        self._asked.put(None)
+
+    def _work(self) -> None:
+        while (do := self._asked.get()) is not None:
+            do()
 
 
 class _View(NamedTuple):
