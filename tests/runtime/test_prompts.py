@@ -8,6 +8,8 @@ from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serinus.runtime.prompts import Prompts, size_of
 from serinus.runtime.traffic import accounted
@@ -274,3 +276,41 @@ async def test_what_a_refused_request_waited_is_no_silence(account: Account) -> 
     await asyncio.gather(*tasks, return_exceptions=True)
     assert account.silence() == 0
     assert account.traffic.expecting == {}
+
+
+async def silences(deeds: list[int | str], *, refusals: bool) -> list[float]:
+    """What an account says of the silence after each deed; a number lets so many seconds go by."""
+    account, said = Account(), []
+    waiting: list[asyncio.Task[Any]] = []
+    for deed in deeds:
+        if isinstance(deed, int):
+            account.clock.now += deed
+        elif deed == "begins":
+            waiting.append(asyncio.ensure_future(anext(account.open(FOREVER))))
+            await asyncio.sleep(0)
+        elif deed == "goes on":
+            await read(account.open("a", "b"))
+        elif deed == "gives up" and waiting:
+            task = waiting.pop(0)
+            task.cancel()
+            await asyncio.wait([task])
+        elif deed == "refused" and refusals:
+            await refused(account, 0)
+        said.append(account.silence() if account.traffic.awaiting else -1.0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    return said
+
+
+DEEDS = st.sampled_from(["begins", "goes on", "gives up", "refused", "refused", 1, 5, 30])
+
+
+@given(st.lists(DEEDS, max_size=25))
+def test_what_is_refused_at_once_is_as_if_it_had_never_been(deeds: list[int | str]) -> None:
+    """Whatever else goes on, and whoever waits."""
+
+    async def both() -> None:
+        assert await silences(deeds, refusals=True) == await silences(deeds, refusals=False)
+
+    asyncio.run(both())
