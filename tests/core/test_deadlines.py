@@ -291,6 +291,17 @@ def test_a_gap_for_which_it_was_wrongly_called_stalled_is_learned_the_second_tim
     assert life.rules.doubt >= 60 or life.rules.doubt == 0
 
 
+def test_first_tokens_in_a_standstill_teach_no_gap() -> None:
+    """Many of them are one fault's, and say nothing of how long the engine is ever silent."""
+    life = in_doubt(grown())
+    before = life.learned.gaps
+    for _ in range(5):
+        life.now += 5
+        life.see(Progress(life.now, flow=False, began_at=life.now))
+        assert not life.ready
+    assert (life.learned.gaps, life.learned.slow_gap) == (before, 0.0)
+
+
 def test_a_gap_that_a_canary_on_top_explained_teaches_nothing() -> None:
     """The next one will be asked about too, which is all that it takes."""
     life = grown()
@@ -300,6 +311,18 @@ def test_a_gap_that_a_canary_on_top_explained_teaches_nothing() -> None:
     life.progress(10)
     assert life.learned.gaps == before
     assert life.learned.on_top == 0.5
+
+
+def test_an_answer_right_after_a_pause_is_none_beside_a_long_prompt() -> None:
+    """The pause was the silence; what the engine can do beside a prompt is not known by it."""
+    life = grown()
+    life.busy(newcomers=True)
+    life.see(Lease(life.now, life.now + 60))
+    life.now += 60
+    life.passed(0.02, after=0.0)
+    assert not life.learned.beside
+    life.passed(0.02, after=10.0)
+    assert life.learned.beside
 
 
 @pytest.mark.parametrize(

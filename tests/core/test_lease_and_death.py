@@ -80,7 +80,7 @@ def test_a_hang_has_its_whole_budget_after_a_lease() -> None:
     [Progress(60), busy(60, flow_at=60), failed(60), Tick(600), Lease(60, 100), Lease(60, 60)],
 )
 @pytest.mark.parametrize("canary", [True, False])
-def test_nothing_but_a_passed_canary_takes_back_a_death(evidence: Evidence, canary: bool) -> None:
+def test_neither_time_nor_any_output_takes_back_a_death(evidence: Evidence, canary: bool) -> None:
     """Output that was in a queue can come out of a dead engine's front."""
     dead = life(passed(1), EngineDied(50), evidence, canary=canary)
     assert seen(dead) == ("notready", Reason.ENGINE_DIED)
@@ -91,6 +91,17 @@ def test_a_passed_canary_takes_back_a_death() -> None:
     back = life(passed(1), EngineDied(50, "exit code 1"), passed(60))
     assert back.died is None
     assert seen(back) == ("ready", Reason.CANARY)
+
+
+@pytest.mark.parametrize("canary", [True, False])
+def test_an_answer_that_begins_later_takes_back_a_death(canary: bool) -> None:
+    """The engine came back to users, behind whom a canary may have to wait for long."""
+    dead = life(passed(1), EngineDied(50), canary=canary)
+    assert not lived(dead, Progress(53, began_at=53)).verdict.ready
+    assert not lived(dead, Progress(60, began_at=49)).verdict.ready
+    back = lived(dead, Progress(53.1, began_at=53.1))
+    assert back.died is None
+    assert back.verdict.ready
 
 
 def test_the_verdict_keeps_the_engines_last_words() -> None:

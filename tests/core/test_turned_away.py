@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from serinus.core.evidence import CanaryFault, Progress, RequestFailed, RequestFault
 from serinus.core.status import Reason
-from tests.core.lives import RULES, busy, failed, idle, life, lived, passed, seen
+from tests.core.lives import RULES, begun, busy, failed, idle, life, lived, passed, seen
 
 EMPTY = CanaryFault.EMPTY
 REJECTED = RequestFailed(11.0, RequestFault.SERVER)
@@ -46,6 +46,21 @@ def test_output_of_old_requests_does_not_take_the_verdict_back() -> None:
     assert not lived(turned, goes_on(13)).verdict.ready
     assert lived(turned, goes_on(13, began_at=13)).verdict.ready
     assert lived(turned, goes_on(13), passed(14)).verdict.ready
+
+
+def test_nor_where_the_questions_failed_too_quickly_for_any_output_between_them() -> None:
+    """An engine may refuse within a millisecond."""
+    turned = life(
+        passed(1),
+        busy(4),
+        goes_on(10),
+        REJECTED,
+        failed(11.002, EMPTY, sent=11.001),
+        failed(11.004, EMPTY, sent=11.003),
+    )
+    assert seen(turned) == ("notready", Reason.CANARY_EMPTY)
+    assert not lived(turned, goes_on(11.01)).verdict.ready
+    assert lived(turned, goes_on(13, began_at=13)).verdict.ready
 
 
 def test_without_a_failed_request_it_counts_against_the_canary() -> None:
@@ -127,3 +142,15 @@ def test_a_doubt_beside_which_a_request_began_is_raised_again_soon() -> None:
 def test_a_rest_ends_the_doubt() -> None:
     """Without work there is nothing to doubt."""
     assert life(passed(1), busy(10), idle(11), rules=DOUBTING).doubted_at(DOUBTING) is None
+
+
+def test_a_first_token_does_not_take_a_standstill_back() -> None:
+    """What stood still stands still: the engine reads, and does not write."""
+    doubted = life(passed(1), busy(10)._replace(newcomers=False), rules=DOUBTING)
+    stalled = lived(doubted, failed(13, sent=12), rules=DOUBTING)
+    assert seen(stalled) == ("notready", Reason.STALLED)
+    began = Progress(15, flow=False, began_at=15)
+    assert seen(lived(stalled, began)) == ("notready", Reason.STALLED)  # by the configured rules
+    assert lived(stalled, began, Progress(15.1, began_at=15)).verdict.ready
+    assert lived(stalled, began, passed(16)).verdict.ready
+    assert lived(stalled, began, idle(16), begun(17)).verdict.ready

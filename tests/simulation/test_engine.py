@@ -129,3 +129,13 @@ def test_a_fault_that_is_not_known_is_named() -> None:
     """With what is accepted."""
     with pytest.raises(SettingsError, match=r"'hnag' is not known; accepted: all, stops"):
         faults_named("hang,hnag")
+
+
+def test_who_waits_for_a_slot_fails_too_when_the_turn_comes_in_a_fault() -> None:
+    """And the slot is free at once for the next one."""
+    failing = engine(Window(Fault.SATURATION, 100.0, 101.0, 3.0), Window(Fault.ERROR, 101.0, 500.0))
+    failing.advance(100.5)
+    waiting = [one for one in failing.active if one.start > 101.0]
+    assert waiting
+    assert {one.fate for one in waiting} == {Fate.ERROR}
+    assert all(one.ends < one.start + 0.01 for one in waiting)

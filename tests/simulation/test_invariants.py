@@ -81,6 +81,7 @@ def test_a_judge_whose_dead_are_not_asked_while_busy_is_caught(
     """An engine that came back to users would stay dead: found by simulation, and kept."""
     for place in ("serinus.core.pacing.ask_at", "serinus.runtime.manager.ask_at"):
         monkeypatch.setattr(place, _without_the_rule_for_the_dead)
+    monkeypatch.setattr(Standing, "_revived", lambda *_: False)  # users' answers find it too
     name, drawn = "the_recovered_are_ready", (Fault.CRASH,)
     assert any(
         problems_in(name, Plan(seed, seconds=1800, engines=2, faults=drawn, busy=True))

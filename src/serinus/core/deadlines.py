@@ -201,7 +201,7 @@ class Learned(NamedTuple):
             long = max(self.doubt(limits) * _ALMOST, _LONG_READING)
             beside = (
                 before.newcomers is not False
-                and sent - before.flow_at >= long
+                and sent - max(before.flow_at, before.lease_until) >= long
                 and before.begun_at < sent  # it may have waited for that very prompt
             )
             longest = max(total, self.on_top * _FADING)
@@ -233,7 +233,7 @@ class Learned(NamedTuple):
         if gap <= 0 or gap >= limits.stall_ceiling:
             return self
         if before.unanswered:
-            return self._slower(gap)._replace(beside=False)
+            return self._slower(gap)._replace(beside=False) if progress.flow else self
         explained = before.asked_at is not None and before.asked_at > progress.at - gap
         if explained or not self._well(before, progress.at) or before.leased(progress.at - gap):
             return self

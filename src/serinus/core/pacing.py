@@ -1,9 +1,9 @@
 """What is due next for an endpoint: a question, a look at the clock, or nothing.
 
 A canary is sent when nothing else proves the endpoint; never inside a lease or while the engine
-sleeps, and at once after either. On top of users' work
-it is sent only when that has stood still for longer than it ever does (`Rules.doubt`, which is
-learned), when there is a suspicion, or when the engine was said to be dead: a canary alone takes
+sleeps, and at once after either. On top of users' work it is sent only when that has stood still
+for longer than it ever does (`Rules.doubt`, which is learned), when there is a suspicion, or when
+the engine was said to be dead: behind a page that tells of no single request a canary alone takes
 that back, and an engine that came back to a queue of users would be called dead for as long as they
 last. A suspicion is asked about at once; one that follows upon another that a canary has answered
 waits its turn: users whose requests fail by their own fault must not bring a flood. An exam (a

@@ -5,7 +5,8 @@ next one; its `verdict` is the first line of this table that applies:
 
 | line | holds when                                             | verdict                          |
 |------|--------------------------------------------------------|----------------------------------|
-| 1    | the engine died and no canary has passed since         | not ready, engine_died           |
+| 1    | the engine died, and neither a canary has passed since | not ready, engine_died           |
+|      | nor a new request begun its answer, a deadline later   |                                  |
 | 2    | the engine says that it sleeps, and brought nothing    | not ready, sleeping              |
 |      | since it began to say so                               |                                  |
 | 3    | the endpoint has no canary                             | ready, declared                  |
@@ -204,7 +205,7 @@ class Standing(NamedTuple):
         """When the work in flight will count as stalled; None when there is none."""
         if not (self.pending and self.canary):
             return None
-        budget = rules.doubt if self.unanswered and rules.doubt else rules.stall
+        budget = rules.doubt if self.unanswered else rules.stall
         return self._silence_counts_from(self.flow_at, rules) + min(budget, rules.stall)
 
     def doubted_at(self, rules: Rules) -> float | None:
@@ -321,8 +322,16 @@ class Standing(NamedTuple):
             progress.at, rules, by_canary=False, flow=progress.flow, flow_at=flowed_at
         )
         if self.suspect and known.begun_at < self.rejected_at:  # older requests may well go on
-            return proven._replace(suspect=True)
+            proven = proven._replace(suspect=True)
+        if self._revived(progress, rules):
+            proven = proven._replace(died=None)
         return proven
+
+    def _revived(self, progress: Progress, rules: Rules) -> bool:
+        """Whether an answer began too late to come out of a queue before an engine that is dead."""
+        if self.died is None or progress.began_at is None:
+            return False
+        return progress.began_at > self.died.at + rules.deadline
 
     def _proven(
         self,
@@ -342,7 +351,7 @@ class Standing(NamedTuple):
             asked_at=at if by_canary else self.asked_at,
             cleared_at=at if by_canary and self.suspect else self.cleared_at,
             flow_at=max(self.flow_at, flowed_at if flow else self._unseen_until(rules)),
-            unanswered=False,
+            unanswered=self.unanswered and not (by_canary or flow),
             turned_away=None,
             hung_since=None,
             blind_since=None,
@@ -409,10 +418,10 @@ class Standing(NamedTuple):
         if self.asleep is not None:
             return asked
         turned_away = self.turned_away
-        if self.progress_at is not None and self.progress_at >= failed.sent:
-            if not self._like_new_requests(failed):
-                return asked._replace(canary_faults=self.canary_faults + 1)
+        if self._like_new_requests(failed):
             turned_away = failed.sent
+        elif self.progress_at is not None and self.progress_at >= failed.sent:
+            return asked._replace(canary_faults=self.canary_faults + 1)
         leased = self.leased(failed.sent) or self.leased(failed.at)
         excused = leased or self._behind_work(failed)
         if excused and failed.fault in _SILENCES:

@@ -225,13 +225,13 @@ class SimulatedEngine:
         if crash is not None and at >= crash.start:
             request.fate, request.ends = Fate.REFUSED, at
             return
-        bad = self.on(at, *_ANSWERED_BADLY) if self._bad else None
-        if bad is not None and self._reading.done(at + _AT_ONCE) > self._reading.done(at):
-            request.fate, request.ends = _ANSWERED_BADLY[bad.fault], at + _AT_ONCE
-            request.bad = True
+        if self._fails(request, at):
             return
         self._restart(at)
         request.start = start = max(heappop(self._slots), at)
+        if start > at and self._fails(request, start):
+            self._give_up(request, arrival, crash)
+            return
         long = None
         if self._long and not request.canary:
             long = next((w for w in self._long if w.start == at), None)
@@ -244,11 +244,25 @@ class SimulatedEngine:
             rest = (arrival.tokens - 1) * request.gap
             request.last = self._writing.when(request.work + rest + _SEVERAL)
         request.ends = request.last
-        if request.ends > at + arrival.patience:
-            request.fate, request.ends = Fate.GIVEN_UP, at + arrival.patience
+        self._give_up(request, arrival, crash)
+
+    def _fails(self, request: Request, at: float) -> bool:
+        """Let a request fail that is looked at at this moment, if that is how the engine is."""
+        bad = self.on(at, *_ANSWERED_BADLY) if self._bad else None
+        if bad is None or self._reading.done(at + _AT_ONCE) <= self._reading.done(at):
+            return False
+        request.fate, request.ends = _ANSWERED_BADLY[bad.fault], at + _AT_ONCE
+        request.bad = True
+        return True
+
+    def _give_up(self, request: Request, arrival: Arrival, crash: Window | None) -> None:
+        """End a request before its time if its user or its engine goes, and free its slot then."""
+        gives_up = request.arrived + arrival.patience
+        if request.ends > gives_up:
+            request.fate, request.ends = Fate.GIVEN_UP, gives_up
         if crash is not None and request.ends > crash.start:
             request.fate, request.ends = Fate.DROPPED, crash.start
-        heappush(self._slots, max(request.ends, start))
+        heappush(self._slots, max(request.ends, request.start))
 
     def _restart(self, at: float) -> None:
         """Begin with empty slots after a crash."""

@@ -10,8 +10,10 @@ computed whenever somebody looks, and told at once where the real account would 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -70,6 +72,8 @@ class SimulatedEndpoint:
         self._beginning: asyncio.TimerHandle | None = None
         self._spoilt: set[Window] = set()
         self._spoilers = any(window.fault in _SPOILERS for window in engine.windows)
+        self._gone: deque[float] = deque(maxlen=64)
+        """When the first and the last token came of those who left of late."""
 
     def serve(self) -> None:
         """Put it on the board, and plan what will be told without being asked."""
@@ -189,6 +193,7 @@ class SimulatedEndpoint:
         if traffic.awaiting == 1:
             self._hole(flowed)
         self._chunks(flowed, at)
+        self._gone.extend((request.first, flowed[0][1]))
         traffic.expecting.pop(id(request), None)
         traffic.awaiting -= 1
         if not traffic.awaiting:
@@ -226,7 +231,13 @@ class SimulatedEndpoint:
             traffic.first_at = max(traffic.first_at, first)
             waited = traffic.expecting.pop(id(request), None) is not None
             if waited and request.arrived > traffic.unsettled_at:
-                traffic.prompts.read(request.prompt, first - request.start)
+                traffic.prompts.read(request.prompt, first - self._silent_from(request))
+
+    def _silent_from(self, begun: Request) -> float:
+        """Return since when nothing else had come as a request brought its first token."""
+        flowed_at, first = self.engine.flowed_at, begun.first
+        others = [flowed_at(one, first) for one in self.engine.active if one is not begun]
+        return max([begun.arrived, *(at for at in chain(self._gone, others) if at < first)])
 
     def _hole(self, flowed: Iterable[tuple[Request, float]]) -> None:
         """Leave in the account how long nothing had gone on when something did again.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from serinus.simulation.faults import STOPS, Fault, Window
 
-__all__ = ["BUSY", "Arrival", "Pace", "Regime", "Schedule", "generate"]
+__all__ = ["REGIMES", "Arrival", "Pace", "Regime", "Schedule", "generate"]
 
 QUIET_BEFORE = 120.0
 """Seconds before the first fault: an engine that is started and proven."""
@@ -87,15 +87,18 @@ _KINDS = {
     Fault.LOST_ANSWER: _Kind(30, 30),
     Fault.LATE_ANSWER: _Kind(30, 30),
 }
-_REGIMES = (  # name, requests a second at the usual pace, tokens
+_REGIMES = (  # name, share of the slots that users' requests take, tokens of an answer
     ("idle", 0.0, 0.0),
-    ("rare", 0.005, 100.0),
-    ("light", 0.05, 120.0),
-    ("steady", 0.25, 150.0),
+    ("rare", 0.02, 150.0),
+    ("light", 0.1, 250.0),
+    ("steady", 0.3, 400.0),
+    ("full", 0.7, 600.0),
 )
-_BUSY_REGIMES = (("steady", 0.25, 150.0), ("full", 0.5, 200.0))
-BUSY = tuple(name for name, _, _ in _BUSY_REGIMES)
-"""Regimes in which there is hardly a moment without work."""
+"""As operators see a replica's use. A schedule is in each of them for a fifth of its time."""
+_BUSY_REGIMES = _REGIMES[-2:]
+"""Those in which there is hardly a moment without work."""
+REGIMES = tuple(name for name, _, _ in _REGIMES)
+"""What an engine's use may be, from none to full."""
 _PATIENCE = (30.0, 300.0)
 
 
@@ -118,6 +121,10 @@ class Schedule:
             yield f"  {regime.start:12.3f}  users: {regime.name} ({regime.rate:.4f}/s)"
         for window in self.windows:
             yield f"  {window.start:12.3f}  {window}"
+
+    def regime(self, at: float) -> str:
+        """Name the use that the engine is in at `at`."""
+        return next(one.name for one in reversed(self.regimes) if one.start <= at)
 
     def arrivals(self) -> Iterator[Arrival]:
         """Return the users' requests, in the order in which they come; the same each time."""
@@ -170,15 +177,16 @@ def generate(
         prefill=random.uniform(0.01, 0.2),
         load=random.uniform(5.0, 40.0),
     )
-    regimes = tuple(_regimes(random, seconds, busy=busy))
+    regimes = tuple(_regimes(random, seconds, pace, busy=busy))
     windows = tuple(_windows(random, seconds, tuple(faults)))
     return Schedule(seed, seconds, pace, regimes, windows)
 
 
-def _regimes(random: Random, seconds: float, *, busy: bool) -> Iterator[Regime]:
+def _regimes(random: Random, seconds: float, pace: Pace, *, busy: bool) -> Iterator[Regime]:
     at = 0.0
     while at < seconds:
-        name, rate, tokens = random.choice(_BUSY_REGIMES if busy else _REGIMES)
+        name, share, tokens = random.choice(_BUSY_REGIMES if busy else _REGIMES)
+        rate = share * pace.slots / (pace.prefill + tokens * pace.gap)
         yield Regime(at, rate, tokens, name)
         at += random.uniform(300, 1500)
 

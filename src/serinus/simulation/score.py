@@ -38,6 +38,8 @@ class Score:
     delays: dict[Fault, list[float]] = field(default_factory=dict)
     struck: list[tuple[int, float]] = field(default_factory=list)
     """Of each fault that stops tokens: how many users' requests were in flight, and the delay."""
+    by_regime: dict[str, list[float]] = field(default_factory=dict)
+    """The delays of the same faults, by the use that the engine was in."""
     false_alarms: int = 0
     during: dict[Fault | None, int] = field(default_factory=dict)
     """False alarms by what went on: a harmless event, or nothing at all."""
@@ -58,6 +60,7 @@ class Score:
                 delay = self._detection(window, spells, whole)
                 if window.fault in STOPS:
                     self.struck.append((in_flight[window], delay))
+                    self.by_regime.setdefault(schedule.regime(window.start), []).append(delay)
         proven = next((turn.at for turn in record.ready if turn.good), inf)
         for start, _, _ in spells:
             if start > proven and not _excused(schedule.windows, start):
