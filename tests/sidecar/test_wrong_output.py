@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from serinus.core.correctness import Correctness, Mark
 from serinus.core.evidence import CanaryFault
@@ -14,6 +15,7 @@ from serinus.core.report import as_json
 from serinus.core.status import Reason
 from serinus.errors import SettingsError
 from serinus.runtime.examiner import Examiner
+from tests.engines.answers import sse
 from tests.sidecar.rig import ScriptedEngine, SimRig, over, over_sim, scripted
 
 pytestmark = pytest.mark.real_time
@@ -74,6 +76,46 @@ async def test_wrong_answers_take_it_out_until_they_are_right(fault: str, word: 
         rig.clear()
         await rig.until(lambda: rig.ready, seconds=SEEN, what="right again")
         assert known(rig).wrong is None
+
+
+async def test_an_exams_own_prompt_is_nobodys_company() -> None:
+    """A running SGLang counts the tokens of prompts among those of its steps."""
+    engine, counted = ScriptedEngine(), 0
+
+    async def page(_: web.Request) -> web.StreamResponse:
+        idle = "sglang:num_running_reqs 0\nsglang:num_queue_reqs 0\n"
+        return web.Response(text=f"{idle}sglang:realtime_tokens_total {counted}\n")
+
+    async def canary(request: web.Request) -> web.StreamResponse:
+        nonlocal counted
+        counted += 1
+        return await ScriptedEngine.token()(request)
+
+    async def exam(request: web.Request) -> web.StreamResponse:
+        nonlocal counted
+        body = await request.json()
+        size = body["sampling_params"]["max_new_tokens"]
+        counted += len(body["text"]) + size
+        told = [[-0.1, 7 + place, None] for place in range(size)]
+        meta = {
+            "finish_reason": {"type": "length", "length": size},
+            "completion_tokens": size,
+            "output_token_logprobs": told,
+            "output_top_logprobs": [[one, [-9.0, 1, None]] for one in told],
+        }
+        return web.Response(
+            body=sse({"text": "x" * size, "meta_info": meta}), content_type="text/event-stream"
+        )
+
+    engine.answers |= {"/metrics": page, "/v1/completions": canary, "/generate": exam}
+    async with scripted(engine) as url, over(url, engine="sglang", **EXAMINED) as rig:
+        await rig.until_ready()
+        address = rig.sidecar.targets[0].address
+        examined = rig.sidecar.runtime.board.endpoints[address].examiner
+        assert examined is not None
+        await rig.until(
+            lambda: examined.correctness.learned, seconds=LEARNING, what="learned from exams alone"
+        )
 
 
 @pytest.mark.parametrize("kind", ["sglang", "llamacpp", "openai", "transformers"])

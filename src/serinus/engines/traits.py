@@ -71,7 +71,8 @@ class Traits:
     silence is no long prompt. Where it is not known, that is found out by asking."""
     pieces: bool = False
     """Whether its `tokens` move with each piece of a prompt that it reads, though nobody may be
-    answered meanwhile: where they are on the page, silence is no long prompt either."""
+    answered meanwhile: where they are on the page, silence is no long prompt either. An exam moves
+    them by its prompt as well."""
     proves: bool = True
     """Whether a canary brings a token. Where nothing can be asked, the engine's own word is taken
     for an answer, and proves no more than it says."""

@@ -124,6 +124,8 @@ class Asker:
         """
         ways = self._directed(engine.greedy(model, prompt, tokens=tokens))
         way = min(self._greedy_way, len(ways) - 1)
+        if self._engine.traits.pieces:  # its prompt counts too, at most a token a byte
+            tokens += len(prompt.encode()) + 1
         first = sitting = await self._sit(ways[way], engine.transcript_reader(), tokens, within)
         while sitting.refused and way + 1 < len(ways):
             way += 1
