@@ -307,6 +307,11 @@ class SimulatedEngine:
                 nearest = min(nearest, at)
         return nearest
 
+    def next_first(self, now: float) -> float:
+        """Return when the next first token of any user's request comes."""
+        firsts = (one.first for one in self.active if now < one.first <= one.ends)
+        return min(firsts, default=inf)
+
     def tokens(self, at: float) -> int:
         """Count all tokens so far."""
         return self.tokens_done + sum(self.tokens_of(request, at) for request in self.active)

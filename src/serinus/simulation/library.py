@@ -43,6 +43,8 @@ _GONE = (Fate.REFUSED, Fate.DROPPED)
 _FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
 _SPOILERS = (Fault.LOST_ANSWER, Fault.LATE_ANSWER)
 _SOON = 0.005
+_NOW_AND_THEN = 0.1
+"""Seconds between chunks of requests going on that are told of while an endpoint is in doubt."""
 _LATE = 1.2
 """Deadlines after which a late answer arrives."""
 
@@ -69,6 +71,8 @@ class SimulatedEndpoint:
         self._written: Standing | None = None
         self._flaws: Mapping[str, str] | None = None
         self._token: asyncio.TimerHandle | None = None
+        self._told = -inf
+        """When a chunk was told of last."""
         self._beginning: asyncio.TimerHandle | None = None
         self._spoilt: set[Window] = set()
         self._spoilers = any(window.fault in _SPOILERS for window in engine.windows)
@@ -235,9 +239,15 @@ class SimulatedEndpoint:
 
     def _silent_from(self, begun: Request) -> float:
         """Return since when nothing else had come as a request brought its first token."""
-        flowed_at, first = self.engine.flowed_at, begun.first
-        others = [flowed_at(one, first) for one in self.engine.active if one is not begun]
-        return max([begun.arrived, *(at for at in chain(self._gone, others) if at < first)])
+        engine, first, silent_from = self.engine, begun.first, begun.arrived
+        enough = first - begun.gap  # closer is as good: a reading of no time
+        others = (engine.flowed_at(one, first) for one in engine.active if one is not begun)
+        for at in chain(self._gone, others):
+            if silent_from < at < first:
+                silent_from = at
+                if at > enough:
+                    break
+        return silent_from
 
     def _hole(self, flowed: Iterable[tuple[Request, float]]) -> None:
         """Leave in the account how long nothing had gone on when something did again.
@@ -257,12 +267,28 @@ class SimulatedEndpoint:
     def _sync(self, now: float) -> None:
         engine = self.engine
         engine.advance(now)
-        if not engine.active:
-            return
-        flowed = [(one, engine.flowed_at(one, now)) for one in engine.active if not one.canary]
+        flowed = self._flowed(now)
         if flowed:
             self._hole(flowed)
             self._chunks(flowed, now)
+
+    def _flowed(self, now: float) -> list[tuple[Request, float]]:
+        """Find when the newest token came of all requests that began since the last look.
+
+        And of those before them, up to one that went on all the time: the others say no more.
+        """
+        engine, traffic = self.engine, self._traffic
+        begun = [one for one in engine.active if one.first <= now and not one.canary]
+        expecting, flowed_at = traffic.expecting, engine.flowed_at
+        flowed = [(one, flowed_at(one, now)) for one in begun if id(one) in expecting]
+        silent = max(traffic.flow_at, traffic.waiting_since)
+        for one in begun:
+            if id(one) not in expecting:
+                at = flowed_at(one, now)
+                flowed.append((one, at))
+                if one.first <= silent and at > now - one.gap:
+                    break
+        return flowed
 
     def _looked_at(self, now: float) -> Iterable[Evidence]:
         self._traffic.known = True  # or what came since the last look would be told, and late
@@ -304,8 +330,10 @@ class SimulatedEndpoint:
             self._token = None
 
     def _arm(self) -> None:
-        now = self._loop.time()
-        at = min(self.engine.next_token(now), self.engine.next_arrival())
+        """Plan to tell of the next chunk: of first ones at once, of others now and then."""
+        now, engine = self._loop.time(), self.engine
+        goes_on = max(engine.next_token(now), self._told + _NOW_AND_THEN)
+        at = min(goes_on, engine.next_first(now), engine.next_arrival())
         self._token = None
         if at < inf:
             self._token = self._loop.call_at(max(at, now) + 1e-6, self._chunk)
@@ -317,6 +345,7 @@ class SimulatedEndpoint:
         before, flowed = traffic.seen_at, traffic.flow_at
         self._sync(now)
         if traffic.alert and traffic.seen_at > max(before, traffic.told_at):
+            self._told = now
             traffic.told_at = traffic.seen_at
             flow = traffic.flow_at > flowed
             traffic.witness(Progress(traffic.seen_at, flow=flow, began_at=traffic.first_at))
