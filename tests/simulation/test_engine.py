@@ -139,3 +139,17 @@ def test_who_waits_for_a_slot_fails_too_when_the_turn_comes_in_a_fault() -> None
     assert waiting
     assert {one.fate for one in waiting} == {Fate.ERROR}
     assert all(one.ends < one.start + 0.01 for one in waiting)
+
+
+def test_work_goes_on_until_it_ends_or_the_engine_freezes() -> None:
+    """What is said of the future comes true: a token a gap until then."""
+    busy = engine(Window(Fault.SATURATION, 50.0, 51.0, 3.0), Window(Fault.STALL, 60.013, 200.0))
+    busy.advance(55.0)
+    going = [one for one in busy.active if one.first <= 55.0]
+    assert going
+    for one in going:
+        until = busy.goes_on_until(one, 55.0)
+        assert 55.0 < until <= min(one.ends, 60.013)
+        assert busy.flowed_at(one, until) >= until - one.gap
+    frozen = going[-1]
+    assert busy.goes_on_until(frozen, 100.0) == busy.flowed_at(frozen, 100.0) <= 60.013

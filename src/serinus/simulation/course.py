@@ -40,6 +40,11 @@ class Course:
             length = self._starts[number] - self._starts[number - 1]
             self._work.append(self._work[-1] + length * self._speeds[number - 1])
 
+    def changes(self, at: float) -> float:
+        """Return when the speed of a time changes next; inf if it does not."""
+        number = bisect_right(self._starts, at)
+        return self._starts[number] if number < len(self._starts) else inf
+
     def done(self, at: float) -> float:
         """Return the work done until a time."""
         number = bisect_right(self._starts, at) - 1

@@ -291,6 +291,12 @@ class SimulatedEngine:
             return request.first
         return min(self._writing.when(request.work + (tokens - 1) * request.gap), at)
 
+    def goes_on_until(self, request: Request, at: float) -> float:
+        """Return when the last token comes that follows the newest one as quickly as usual."""
+        flowed = self.flowed_at(request, at)
+        ends = min(request.last, request.ends, self._writing.changes(at))
+        return max(flowed, ends - request.gap) if flowed > at - 2 * request.gap else flowed
+
     def next_token(self, now: float) -> float:
         """Return when the next token of any user's request comes."""
         nearest = inf

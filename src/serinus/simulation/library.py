@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from functools import partial
 from itertools import chain
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from serinus.core.address import EndpointAddress
@@ -43,6 +44,7 @@ _GONE = (Fate.REFUSED, Fate.DROPPED)
 _FAILED = frozenset({Fate.ERROR, Fate.ERROR_ITEM, Fate.REFUSED, Fate.DROPPED})
 _SPOILERS = (Fault.LOST_ANSWER, Fault.LATE_ANSWER)
 _SOON = 0.005
+_ENDS = attrgetter("ends")
 _NOW_AND_THEN = 0.1
 """Seconds between chunks of requests going on that are told of while an endpoint is in doubt."""
 _LATE = 1.2
@@ -299,14 +301,15 @@ class SimulatedEndpoint:
         return seen
 
     def _glanced_at(self, now: float) -> float | None:
-        """Find a request that goes on; not necessarily the newest token of all."""
+        """Find until when work goes on, which is known: a look meanwhile would tell no more."""
         engine = self.engine
         engine.advance(now)
-        for request in engine.active:
-            if not request.canary and request.first + request.gap <= now:
-                flowed = engine.flowed_at(request, now)
-                if flowed > now - 2 * request.gap:
-                    return flowed
+        begun = [one for one in engine.active if one.first + one.gap <= now and not one.canary]
+        begun.sort(key=_ENDS, reverse=True)
+        for request in begun:
+            goes_on = engine.goes_on_until(request, now)
+            if goes_on > now - 2 * request.gap:
+                return goes_on
         return None
 
     def _await_users(self) -> None:
