@@ -25,7 +25,16 @@ from serinus.core.evidence import (
     Sleep,
     Tick,
 )
-from serinus.core.pacing import Due, Exam, Step, next_due, next_exam, next_look, on_top_at
+from serinus.core.pacing import (
+    Due,
+    Exam,
+    Step,
+    may_hurry,
+    next_due,
+    next_exam,
+    next_look,
+    on_top_at,
+)
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 from tests.core.lives import AT_ONCE, RULES, begun, busy, failed, idle, life, lived, passed
@@ -336,3 +345,32 @@ def test_an_endpoint_without_canaries_has_no_exams() -> None:
     """It is declared, and nothing is sent to it."""
     declared = Standing.of(Registered(0.0, canary=False))
     assert examined(declared.after(Progress(3), RULES)) == NEVER
+
+
+@pytest.mark.parametrize(
+    ("standing", "hurries"),
+    [
+        (life(passed(1)), True),
+        (life(), False),  # it is asked soon anyway
+        (life(passed(1), canary=False), False),
+        (life(passed(1), failed(14), rules=AT_ONCE), False),
+        (life(passed(1), RequestFailed(2, RequestFault.SERVER)), False),
+        (life(passed(1), busy(2)), False),
+        (life(passed(1), Sleep(2, asleep=True)), False),
+        (life(passed(1), Lease(2, 30)), False),
+        (life(passed(1), Lease(2, 20)), True),
+    ],
+)
+def test_a_hint_brings_the_next_question_forward_where_nothing_else_says_when(
+    standing: Standing, hurries: bool
+) -> None:
+    """Not on top of work, in a lease or asleep; what is in doubt has a pace of its own."""
+    assert may_hurry(standing, RULES, now=20) is hurries
+
+
+def test_a_hint_brings_nothing_forward_that_cannot_be_paid() -> None:
+    """A budget a day has the last word."""
+    frugal = RULES._replace(budget=2)
+    spent = life(passed(1), passed(2), passed(3), rules=frugal)
+    assert not may_hurry(spent, frugal, now=4)
+    assert may_hurry(spent, frugal, now=3 * 86400)

@@ -9,11 +9,13 @@ import pytest
 
 from serinus.core.address import EndpointAddress
 from serinus.core.budget import Purse, Spending
+from serinus.core.deadlines import Learned
 from serinus.core.evidence import Blinded, Evidence, Heard, Progress, Tick
+from serinus.core.group import Group, GroupHealth, Kind, Member
 from serinus.core.history import Transition
 from serinus.core.own_state import Outage, OwnState
 from serinus.core.report import CheckReport, LeaseReport, Report, as_bytes, as_json
-from serinus.core.status import HealthStatus, LiveReason, Rule
+from serinus.core.status import HealthStatus, LiveReason, Reason, Rule
 from serinus.core.system_health import EndpointHealth, Hold, Liveness, Readiness
 from tests.core.lives import AT_ONCE, RULES, busy, failed, life, passed
 
@@ -316,3 +318,93 @@ def test_a_budget_says_what_is_left_of_it() -> None:
     none = one._replace(standing=one.standing._replace(spent=broke))
     shaped = as_json(report(none), wall=wall)
     assert shaped["endpoints"]["n.backend.generate"]["cost"]["exhausted"] is True
+
+
+def test_a_group_in_json() -> None:
+    """Whose word it is, how many are asked for, and what of each member; those away come first."""
+    members = (
+        Member("rank 0", health(passed(1), name="r0"), rank=0),
+        Member("rank 1", health(passed(1), failed(14), name="r1"), rank=1),
+    )
+    address = EndpointAddress("n", "backend", "all")
+    group = GroupHealth(Group.of(address, Kind.DATA_PARALLEL, "all"), members)
+    whole = report(health(passed(1)))._replace(
+        groups=(group,), notes={"n.backend.all": {"ranks": "found on the page"}}
+    )
+    shaped: Any = as_json(whole, wall=wall)
+    assert list(shaped["groups"]) == ["n.backend.all"]
+    rank = {"endpoint": "n.backend.r1", "status": "notready", "reason": "canary_timeout"}
+    well = {"endpoint": "n.backend.r0", "status": "ready", "reason": "canary"}
+    assert shaped["groups"]["n.backend.all"] == {
+        "status": "notready",
+        "reason": "canary_timeout",
+        "since": "wall 14",
+        "for_seconds": 86.0,
+        "kind": "data-parallel",
+        "policy": "all",
+        "why": group.why(100.0),
+        "would_change": Reason.CANARY_TIMEOUT.remedy,
+        "ready": 1,
+        "needed": 2,
+        "size": 2,
+        "lacking": [],
+        "degraded": [],
+        "flaws": {},
+        "members": {
+            "rank 1": {**rank, "since": "wall 14", "for_seconds": 86.0, "role": "", "rank": 1},
+            "rank 0": {**well, "since": "wall 1", "for_seconds": 99.0, "role": "", "rank": 0},
+        },
+        "notes": {"ranks": "found on the page"},
+    }
+    assert list(shaped["groups"]["n.backend.all"]["members"]) == ["rank 1", "rank 0"]
+    only: Any = as_json(whole, wall=wall, most=1)
+    assert list(only["groups"]["n.backend.all"]["members"]) == ["rank 1"]
+    alone: Any = as_json(whole._replace(notes={}), wall=wall)
+    assert "notes" not in alone["groups"]["n.backend.all"]
+
+
+def test_a_pair_names_the_role_that_it_lacks_and_what_is_off_of_the_other() -> None:
+    """Nobody decodes."""
+    slow = health(passed(1), name="p")._replace(
+        degraded=("slow_first_token",), flaws=("0.5 s, usually 0.1 s",)
+    )
+    address = EndpointAddress("n", "backend", "pair")
+    pair = GroupHealth(
+        Group.of(address, Kind.PREFILL_DECODE), (Member("prefill 0", slow, "prefill"),)
+    )
+    shaped: Any = as_json(report()._replace(groups=(pair,)), wall=wall)
+    told = shaped["groups"]["n.backend.pair"]
+    assert told["lacking"] == ["decode"]
+    assert told["degraded"] == list(pair.degraded)
+    assert told["flaws"] == dict(zip(pair.degraded, pair.flaws, strict=True))
+    assert told["members"]["prefill 0"]["role"] == "prefill"
+
+
+def test_what_it_is_judged_by_in_json() -> None:
+    """The budgets of now, those of the settings, and what was learned; all in seconds."""
+    learned = Learned(on_top=0.123456)
+    for _ in range(3):
+        learned = learned._replace(canaries=learned.canaries.after(0.25))
+    rules = RULES._replace(deadline=0.512345, doubt=1.234567, on_top=2.345678)
+    tuned = health(passed(1))._replace(configured=RULES, rules=rules, learned=learned)
+    shaped: Any = as_json(report(tuned), wall=wall)
+    assert shaped["endpoints"]["n.backend.generate"]["deadlines"] == {
+        "canary": {
+            "now": 0.5123,
+            "configured": 3,
+            "samples": 3,
+            "typical": 0.25,
+            "longest": 0.25,
+        },
+        "silence": {
+            "now": 1.2346,
+            "configured": 60,
+            "samples": 0,
+            "typical": None,
+            "longest": None,
+        },
+        "on_top": {"now": 2.3457, "longest": 0.1235},
+    }
+    plain: Any = as_json(report(tuned._replace(rules=RULES)), wall=wall)
+    deadlines = plain["endpoints"]["n.backend.generate"]["deadlines"]
+    assert (deadlines["silence"]["now"], deadlines["on_top"]["now"]) == (60, 3)
