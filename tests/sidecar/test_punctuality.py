@@ -9,8 +9,21 @@ import pytest
 
 from serinus.core.status import Reason
 from serinus.sidecar.punctuality import Punctuality
-from tests.sidecar.rig import over, scripted
+from tests.sidecar.rig import Rig, over, scripted
 from tests.sidecar.test_pages import counted
+
+
+async def never(_: Any) -> Any:
+    """Answer much too late."""
+    await asyncio.sleep(600)
+
+
+async def learned(rig: Rig) -> None:
+    """Wait until the engine is proven, and it is known how long its page takes."""
+    await rig.until_ready()
+    await rig.until(
+        lambda: rig.watch.scraper._punctuality.late_after is not None, seconds=2, what="learned"
+    )
 
 
 def test_nothing_is_late_before_it_is_known_how_long_it_takes() -> None:
@@ -37,15 +50,8 @@ def test_a_slow_page_is_late_after_four_times_its_longest() -> None:
 async def test_an_idle_engine_whose_page_is_late_is_asked_at_once() -> None:
     """And found to hang long before its next canary is due."""
     engine = counted()
-
-    async def never(_: Any) -> Any:
-        await asyncio.sleep(600)
-
     async with scripted(engine) as url, over(url, canary_wait_time=600) as rig:
-        await rig.until_ready()
-        await rig.until(
-            lambda: rig.watch.scraper._punctuality.late_after is not None, seconds=2, what="learned"
-        )
+        await learned(rig)
         engine.answers["/metrics"] = engine.answers["/v1/completions"] = never
         await rig.until(lambda: not rig.ready, seconds=6, what="not ready")
         assert rig.reason() is Reason.CANARY_TIMEOUT
@@ -55,15 +61,8 @@ async def test_an_idle_engine_whose_page_is_late_is_asked_at_once() -> None:
 async def test_a_page_that_hangs_for_good_brings_one_canary_a_wait_and_no_verdict() -> None:
     """The engine answers: the page is broken, and unknown."""
     engine = counted()
-
-    async def never(_: Any) -> Any:
-        await asyncio.sleep(600)
-
     async with scripted(engine) as url, over(url, canary_wait_time=600) as rig:
-        await rig.until_ready()
-        await rig.until(
-            lambda: rig.watch.scraper._punctuality.late_after is not None, seconds=2, what="learned"
-        )
+        await learned(rig)
         sent = rig.canaries
         engine.answers["/metrics"] = never
         await rig.until(lambda: rig.canaries == sent + 1, seconds=6, what="asked at once")

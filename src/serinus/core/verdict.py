@@ -274,7 +274,8 @@ class Standing(NamedTuple):
                 return self._loaded(evidence)
             case CanaryFailed():
                 unsent = evidence.fault in _UNSENT
-                paid = self if unsent else self._paid(evidence.at, rules, tokens=1)
+                spent = self.spent if unsent else self._spending(evidence.at, rules, tokens=1)
+                paid = self._replace(spent=spent)
                 return paid._failed(evidence, rules)
             case RequestFailed():
                 if evidence.fault is RequestFault.CLIENT:
@@ -283,16 +284,17 @@ class Standing(NamedTuple):
             case SiblingFailed():
                 return self._replace(suspect=True)
             case CanaryUnknown():
-                paid = self._paid(evidence.at, rules, tokens=1)
-                return paid._replace(asked_at=evidence.at, suspect=True)
+                spent = self._spending(evidence.at, rules, tokens=1)
+                return self._replace(spent=spent, asked_at=evidence.at, suspect=True)
             case Spent():
-                return self._paid(
+                spent = self._spending(
                     evidence.at,
                     rules,
                     canaries=evidence.canaries,
                     tokens=evidence.tokens,
                     urgent=evidence.urgent,
                 )
+                return self._replace(spent=spent)
             case Loading():
                 return self._replace(phase=evidence.phase)
             case EngineDied():
@@ -378,18 +380,6 @@ class Standing(NamedTuple):
         """Take the engine's own word: no verdict; a question once when it turns to "not well"."""
         ill = heard.well is False
         return self._replace(ill=ill, suspect=self.suspect or (ill and not self.ill))
-
-    def _paid(
-        self,
-        at: float,
-        rules: Rules,
-        *,
-        tokens: int,
-        canaries: int = 1,
-        urgent: bool | None = None,
-    ) -> Standing:
-        spent = self._spending(at, rules, tokens=tokens, canaries=canaries, urgent=urgent)
-        return self._replace(spent=spent)
 
     def _spending(
         self,

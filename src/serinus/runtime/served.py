@@ -6,7 +6,6 @@ They go through a handler, or through somebody else who keeps the account.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from functools import partial
 from sys import intern
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +45,7 @@ class Served:
     """
 
     __slots__ = (
+        "_address",
         "_board",
         "_exams",
         "_handler",
@@ -76,6 +76,7 @@ class Served:
         exams: Mapping[str, dict[str, Any]] | None = None,
         said: Callable[[Any], Transcript] | None = None,
     ) -> None:
+        self._address = address
         self._board = board
         self._exams = exams or _NONE
         self._said = said
@@ -95,8 +96,8 @@ class Served:
             payload=payload is not None or question is not None,
             ask=self._ask,
             look=self._look,
-            glance=lambda _now: self.traffic.went_on_at,
-            alerted=partial(self._alerted, address),
+            glance=self.traffic.glance,
+            alerted=self._alerted,
             degraded_policy=degraded_policy,
         )
 
@@ -174,9 +175,9 @@ class Served:
             return () if progress is None else (progress,)
         return (load,) if progress is None else (load, progress)
 
-    def _alerted(self, address: EndpointAddress, alert: bool) -> None:  # noqa: FBT001 - a callback
+    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
         traffic, now = self.traffic, self._board.clock()
-        standing = self._board.endpoints[address].target.standing
+        standing = self._board.endpoints[self._address].target.standing
         if alert or traffic.alert or standing.blind_since is not None:
             traffic.unsettled_at = now
         traffic.unsettled_at = max(traffic.unsettled_at, standing.lease_until)

@@ -124,9 +124,8 @@ class Traffic:
         """When the newest proof came: a good chunk, or the good end of a stream."""
         return max(self.first_at, self.flow_at)
 
-    @property
-    def went_on_at(self) -> float | None:
-        """When work in flight last went on, or its silence began; None if there is none."""
+    def glance(self, _now: float) -> float | None:
+        """Return when work in flight last went on, or its silence began; None if there is none."""
         return max(self.flow_at, self.waiting_since) if self.awaiting else None
 
     def progress(self) -> Progress | None:
