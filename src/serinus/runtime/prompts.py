@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 __all__ = ["Prompt", "Prompts", "size_of"]
@@ -68,20 +69,25 @@ class _Longest(NamedTuple):
         return _Longest(self.times + 1, max(seconds, self.longest * fading), confirmed)
 
 
+_NOTHING = _Longest()
+_NONE: Mapping[int, _Longest] = MappingProxyType({})
+"""What an endpoint has that was never used: one for all of them."""
+
+
 class Prompts:
     """The longest readings of late, by the power of two of the prompt's size."""
 
     __slots__ = ("_read", "_slowest")
 
     def __init__(self) -> None:
-        self._read: dict[int, _Longest] = {}
-        self._slowest = _Longest()
+        self._read = _NONE
+        self._slowest = _NOTHING
         """Seconds for a token, of long prompts."""
 
     def read(self, size: int, seconds: float) -> None:
         """Take in that a prompt was read, in which nothing else went on for so long."""
         level = _level(size)
-        self._read[level] = self._read.get(level, _Longest()).after(seconds)
+        self._read = {**self._read, level: self._read.get(level, _NOTHING).after(seconds)}
         if size >= _LONG:
             self._slowest = self._slowest.after(seconds / size)
 
@@ -95,7 +101,7 @@ class Prompts:
             return inf
         seen, most = 0, 0.0
         for level in range(_level(size), _LEVELS + 1):
-            read = self._read.get(level, _Longest())
+            read = self._read.get(level, _NOTHING)
             seen, most = seen + read.times, max(most, read.longest)
             if seen >= _ENOUGH:
                 by_token = self._slowest.longest * size

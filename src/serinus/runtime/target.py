@@ -14,6 +14,8 @@ from serinus.core.verdict import Standing
 
 __all__ = ["Answer", "CanaryCount", "Examines", "Gauges", "HealthCheckTarget", "Run"]
 
+_NOT_YET = float("-inf")
+
 Answer: TypeAlias = Iterable[Evidence]
 """What asking brought. One who found that there is no point in a canary now (users' work, a port
 that is closed) brings that instead, as Load or Loading, and no canary is counted."""
@@ -131,7 +133,7 @@ class HealthCheckTarget:
         self.ask = ask
         self.look = look
         self.glance = glance
-        self.looked_at = float("-inf")
+        self.looked_at = _NOT_YET
         """When the manager last took a look."""
         self.alerted = alerted
         self.excuse = excuse
@@ -140,7 +142,7 @@ class HealthCheckTarget:
         self.counts = CanaryCount()
         self.run: Run | None = None
         self.due_at: float | None = None
-        self.hurried_at = float("-inf")
+        self.hurried_at = _NOT_YET
         """When a canary was last sent before its time, for a hint that is no evidence."""
 
     def taught(self, learned: Learned) -> None:
