@@ -20,7 +20,7 @@ import report
 from serinus.core.evidence import CanaryPassed, Evidence, Load, Progress, Registered, Witness
 from serinus.core.rules import Rules
 from serinus.runtime.manager import HealthCheckManager
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, Asked, HealthCheckTarget
 from serinus.traces import Recorder
 
 BURST = 500
@@ -48,7 +48,9 @@ async def told(recorder: Recorder | None) -> tuple[float, float]:
     observe = None if recorder is None else recorder.observe
     manager = HealthCheckManager(observe=observe)
     born = Registered(time.monotonic(), canary=True)
-    target = HealthCheckTarget("bench.engine.generate", rules=Rules(), registered=born, ask=never)
+    target = HealthCheckTarget(
+        "bench.engine.generate", rules=Rules(), registered=born, source=Asked(never)
+    )
     loop_costs, whole_costs = [], []
     for _ in range(BURSTS):
         pieces = [one for n in range(BURST // 4) for one in evidence(time.monotonic() + n)]

@@ -14,7 +14,7 @@ from serinus.core.evidence import (
 )
 from serinus.core.rules import Rules
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, Asked, HealthCheckTarget
 from serinus.simulation.virtual_time import VirtualTimeLoop
 from serinus.traces import Entry, Mark, Ruled, Seen, Trace
 
@@ -77,7 +77,7 @@ def made(
             NAME,
             rules=rules,
             registered=Registered(now(), canary=True),
-            ask=lambda: (engine or Engine()).ask(now),
+            source=Asked(lambda: (engine or Engine()).ask(now)),
         )
         manager.start()
         manager.watch.stop()  # nobody blocks a loop in virtual time

@@ -9,7 +9,7 @@ from typing import Any
 from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, Evidence, Registered
 from serinus.core.rules import Rules
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, Asked, HealthCheckTarget
 
 RULES = Rules(wait=10, deadline=1, stall=60, hang=60, jitter=0)
 
@@ -37,6 +37,28 @@ class Question:
         return (CanaryFailed(now, sent, CanaryFault.ERROR_ITEM, "bad"),)
 
 
+class Told(Asked):
+    """Answers, shows what it is told to, and passes on that it is in doubt."""
+
+    def __init__(
+        self,
+        question: Callable[[], Awaitable[Answer]],
+        look: Callable[[float], Iterable[Evidence]],
+        alerted: Callable[[bool], None] = lambda _alert: None,
+    ) -> None:
+        super().__init__(question)
+        self._look = look
+        self._alerted = alerted
+
+    def look(self, now: float, /) -> Iterable[Evidence]:
+        """Look."""
+        return self._look(now)
+
+    def alerted(self, alert: bool, /) -> None:
+        """Pass it on."""
+        self._alerted(alert)
+
+
 def target(
     ask: Callable[[], Awaitable[Answer]],
     *,
@@ -47,9 +69,8 @@ def target(
 ) -> HealthCheckTarget:
     """Make a target that is registered now, with a canary."""
     registered = Registered(asyncio.get_running_loop().time(), canary=True)
-    return HealthCheckTarget(
-        name, rules=rules, registered=registered, ask=ask, look=look, alerted=alerted
-    )
+    source = Told(ask, look, alerted)
+    return HealthCheckTarget(name, rules=rules, registered=registered, source=source)
 
 
 def manager(**config: Any) -> HealthCheckManager:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import weakref
 
 import pytest
 
@@ -79,11 +80,28 @@ async def test_to_finish_twice_is_to_finish_once() -> None:
     work = Work()
     work.left = 1
     work.loop.call_later(1, setattr, work, "left", 0)
-    waiting = asyncio.create_task(work.draining.wait())
+    waiting = work.draining.wait()
     await asyncio.gather(work.seconds(), work.seconds())
     await waiting
     assert len(work.began) == 1
     assert await work.seconds() == 0
+
+
+async def test_who_waits_no_longer_is_forgotten() -> None:
+    """Endpoints come and go for as long as a worker lives; what waited for its end goes too."""
+    work = Work()
+    stays = work.draining.wait()
+    gone = [weakref.ref(given_up(work.draining)) for _ in range(1000)]
+    assert sum(one() is not None for one in gone) < 100
+    await work.seconds()
+    await stays
+
+
+def given_up(draining: Draining) -> asyncio.Future[None]:
+    """Wait, and give it up."""
+    waiter = draining.wait()
+    waiter.cancel()
+    return waiter
 
 
 @pytest.mark.real_time

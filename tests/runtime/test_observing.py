@@ -16,7 +16,7 @@ from serinus.core.evidence import (
 from serinus.core.verdict import Standing
 from serinus.runtime.board import Board
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
-from serinus.runtime.target import HealthCheckTarget
+from serinus.runtime.target import Asked, HealthCheckTarget
 from tests.runtime.benches import ADDRESS, settings
 from tests.runtime.targets import RULES, Question, target
 
@@ -58,7 +58,7 @@ async def test_the_board_hands_its_observer_on() -> None:
         settings(), clock=loop.time, observe=lambda _target, evidence: seen.append(evidence)
     )
     board.lease("weights", seconds=60)
-    board.watch(EndpointAddress.parse(ADDRESS), payload=True, ask=Question())
+    board.watch(EndpointAddress.parse(ADDRESS), Asked(Question()), payload=True)
     assert [type(evidence) for evidence in seen] == [Registered, Lease]
 
 
@@ -69,7 +69,7 @@ async def test_a_running_lease_withholds_the_first_canary() -> None:
     board.manager.start()
     question, began = Question(), loop.time()
     board.lease("weights", seconds=60)
-    board.watch(EndpointAddress.parse(ADDRESS), payload=True, ask=question)
+    board.watch(EndpointAddress.parse(ADDRESS), Asked(question), payload=True)
     await asyncio.sleep(70)
     assert question.asked[0] - began >= 60
     await board.manager.stop()

@@ -14,7 +14,7 @@ from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, Load,
 from serinus.core.status import HealthStatus
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.publisher import Publisher
-from serinus.runtime.target import Answer
+from serinus.runtime.target import Answer, Asked
 from serinus.settings import Settings
 
 
@@ -73,7 +73,7 @@ class World(NamedTuple):
             await asyncio.Event().wait()
             return ()
 
-        return self.board.watch(EndpointAddress.parse(address), payload=True, ask=never)
+        return self.board.watch(EndpointAddress.parse(address), Asked(never), payload=True)
 
     def prove(self, watched: Watched) -> None:
         """Bring the proof of an endpoint."""

@@ -85,9 +85,12 @@ def test_the_port_of_a_kubernetes_service_is_explained() -> None:
     )
 
 
-def test_a_secret_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_a_secret_file_that_is_not_there_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Better no start than a status page that refuses its own token."""
-    path = str(tmp_path / "token")
+    monkeypatch.chdir(tmp_path)
+    path = "token"  # A short one: what a message repeats of a value has a bound.
     assert message_of("status_token_file", path) == (
         f"SERINUS_STATUS_TOKEN_FILE: {path!r} is not accepted; accepted: the path of a file"
         " (it cannot be read: No such file or directory)"

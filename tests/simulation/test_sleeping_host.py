@@ -9,6 +9,7 @@ from serinus.core.rules import Rules
 from serinus.runtime.manager import HealthCheckManager
 from serinus.runtime.target import Answer, HealthCheckTarget
 from serinus.simulation.memory_loop import MemoryLoop
+from tests.runtime.targets import Told
 
 
 def test_work_that_came_just_before_a_sleep_is_excused() -> None:
@@ -27,7 +28,7 @@ def test_work_that_came_just_before_a_sleep_is_excused() -> None:
         manager = HealthCheckManager(clock=loop.time, slept=lambda: 0.0)
         registered = Registered(began, canary=True)
         target = HealthCheckTarget(
-            "t", rules=Rules(jitter=0.0), registered=registered, ask=ask, look=look
+            "t", rules=Rules(jitter=0.0), registered=registered, source=Told(ask, look)
         )
         verdicts: list[bool] = []
         manager.start()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from serinus.core.evidence import Evidence, Registered
 from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
 from serinus.traces.values import is_time
 
 KINDS: tuple[Any, ...] = get_args(Evidence)
@@ -24,7 +25,7 @@ class Target:
     def __init__(self, name: str = "n.c.e", *, canary: bool = True, rules: Rules | None = None):
         self.name = name
         self.rules = rules if rules is not None else Rules()
-        self.registered = Registered(0.0, canary)
+        self.standing = Standing.of(Registered(0.0, canary))
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:

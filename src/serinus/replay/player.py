@@ -27,7 +27,7 @@ from serinus.replay.outcome import Outcome, Timeline, Turn, Witnessing
 from serinus.replay.recorded import RecordedEngine
 from serinus.replay.truth import Fault, faults_of
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, Asked, HealthCheckTarget
 from serinus.simulation.virtual_time import VirtualTimeLoop
 from serinus.traces.entries import Trace
 
@@ -249,7 +249,7 @@ class _Playing:
             str(history.address),
             rules=self._change(history.ruled[0].rules),
             registered=history.registered,
-            ask=lambda: self._ask(engine),
+            source=Asked(lambda: self._ask(engine)),
             limits=self._learning,
         )
         self._targets[engine] = target

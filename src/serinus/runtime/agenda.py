@@ -16,7 +16,7 @@ SLACK = 0.002
 _CATCH_UP = 0.1
 """Seconds that a loop which was late gets, before what it has not handled yet counts as silence."""
 _SPARE = 64
-"""Overtaken plans may lie in the heap until they outnumber the others by this."""
+"""Overtaken plans may lie in the heap until there are this many, and one for four others."""
 _NEVER = float("inf")
 
 
@@ -84,7 +84,7 @@ class Agenda:
     def _tidy(self) -> None:
         self._plans = [plan for plan in self._plans if plan[2].due_at == plan[0]]
         heapq.heapify(self._plans)
-        self._limit = 2 * len(self._plans) + _SPARE
+        self._limit = len(self._plans) * 5 // 4 + _SPARE
 
     def _arm(self) -> None:
         if self._loop is None or not self._plans:

@@ -19,7 +19,6 @@ from serinus.core.budget import Spending
 from serinus.core.correctness import Finding
 from serinus.core.deadlines import Learned, Limits
 from serinus.core.evidence import (
-    CanaryFailed,
     EngineDied,
     Evidence,
     Heard,
@@ -42,7 +41,7 @@ from serinus.runtime.groups import Groups
 from serinus.runtime.leases import LeaseGrant, Leases
 from serinus.runtime.loop_watch import slept
 from serinus.runtime.manager import HealthCheckConfig, HealthCheckManager
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, Asked, HealthCheckTarget, Source
 from serinus.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,21 +170,17 @@ class Board:
     def watch(
         self,
         address: EndpointAddress,
+        source: Source,
         *,
         payload: bool,
-        ask: Callable[[], Awaitable[Answer]],
-        look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
-        glance: Callable[[float], float | None] | None = None,
-        alerted: Callable[[bool], None] = lambda _alert: None,
         rules: Rules | None = None,
-        excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
         notes: Callable[[], Mapping[str, str]] | None = None,
         degraded_policy: str | None = None,
     ) -> Watched:
         """Put an endpoint on the board. Raises LifecycleError if the address is taken.
 
-        `excuse` says why a failed canary may be no fault of the endpoint's, and is empty if it is.
-        `notes` are for people: what is known beside the evidence, read whenever details are asked.
+        `payload`: its source can be asked. `notes` are for people: what is known beside the
+        evidence, read whenever details are asked.
         `degraded_policy` is the settings' if None.
         """
         if address in self.endpoints:
@@ -197,11 +192,7 @@ class Board:
             str(address),
             rules=rules if rules is not None else self.groups.rules_of(address),
             registered=Registered(self.clock(), canary=canary),
-            ask=ask,
-            look=look,
-            glance=glance,
-            alerted=alerted,
-            excuse=excuse,
+            source=source,
             limits=self._limits,
         )
         policy = degraded_policy if degraded_policy is not None else self.settings.degraded_policy
@@ -357,7 +348,7 @@ class Board:
             name,
             rules=self._rules._replace(wait=interval, deadline=timeout, budget=0, token_budget=0),
             registered=Registered(self.clock(), canary=True),
-            ask=ask,
+            source=Asked(ask),
         )
         if owner is None:
             self.checks[name] = target
@@ -487,7 +478,7 @@ class Board:
         """Take a look at what traffic shows, everywhere."""
         now = self.clock()
         for _, target in tuple(self._scoped()):
-            if seen := tuple(target.look(now)):
+            if seen := tuple(target.source.look(now)):
                 self.manager.tell(target, *seen)
 
     def report(self) -> Report:

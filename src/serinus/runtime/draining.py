@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Draining", "SignalWatch"]
@@ -16,6 +16,8 @@ logger = logging.getLogger("serinus")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _GLANCE = 0.02
 """Seconds between two looks at what is still in flight."""
+_SPARE = 64
+"""Waiters that were given up are kept until they outnumber the others by this."""
 
 
 class Draining:
@@ -39,7 +41,10 @@ class Draining:
         self._timeout = timeout
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
-        self.done = asyncio.Event()
+        self._done = False
+        self._waiters: list[asyncio.Future[None]] = []
+        """Futures, as every endpoint that is served waits here: coroutines weigh more."""
+        self._most = _SPARE
 
     def begin(self) -> None:
         """Begin to drain; once more means: wait no longer."""
@@ -49,15 +54,23 @@ class Draining:
         else:
             self._hurry.set()
 
-    def wait(self) -> Coroutine[Any, Any, object]:
-        """Wait until drained, which someone else begins."""
-        return self.done.wait()  # itself no coroutine: every endpoint that is served waits here
+    def wait(self) -> asyncio.Future[None]:
+        """Return what is done when drained, which someone else begins."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._done:
+            waiter.set_result(None)
+            return waiter
+        self._waiters.append(waiter)
+        if len(self._waiters) > self._most:  # those who wait no longer have cancelled theirs
+            self._waiters = [one for one in self._waiters if not one.done()]
+            self._most = 2 * len(self._waiters) + _SPARE
+        return waiter
 
     async def finish(self) -> None:
         """Drain if nobody has begun to, and wait for the end of it."""
         if self._task is None:
             self.begin()
-        await self.done.wait()
+        await self.wait()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -72,7 +85,11 @@ class Draining:
             if left := self._in_flight():
                 logger.warning("drained with %d request(s) still in flight", left)
         finally:
-            self.done.set()
+            self._done = True
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
 
 
 class SignalWatch:

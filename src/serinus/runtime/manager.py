@@ -127,7 +127,7 @@ class HealthCheckManager:
         """Watch a target from now on; its first canary goes out at once."""
         self._targets[target] = None
         if self._observe is not None:
-            self._observe(target, target.registered)
+            self._observe(target, target.standing.verdict.evidence)
         self._schedule(target)
 
     def remove(self, target: HealthCheckTarget) -> None:
@@ -173,7 +173,7 @@ class HealthCheckManager:
             if observe is not None:
                 observe(target, evidence)
         target.standing = standing
-        target.alerted(not standing.verdict.ready or standing.suspected)
+        target.source.alerted(not standing.verdict.ready or standing.suspected)
         if standing.verdict is not before:
             self._announce(target, before)
         elif standing.hung_since != hung_since or standing.died is not died:
@@ -188,7 +188,7 @@ class HealthCheckManager:
     def _look(self, target: HealthCheckTarget, now: float) -> tuple[Evidence, ...]:
         target.looked_at = now
         try:
-            return tuple(target.look(now))
+            return tuple(target.source.look(now))
         except Exception:
             logger.exception("%s: its traffic cannot be looked at", target.name)
             return ()
@@ -237,12 +237,12 @@ class HealthCheckManager:
         Doubts are learned to be short, and a busy endpoint should not be judged anew every second.
         """
         standing, rules = target.standing, target.rules
-        if not (rules.doubt and standing.pending and standing.verdict.ready and target.glance):
+        if not (rules.doubt and standing.pending and standing.verdict.ready):
             return False
         again = target.looked_at + rules.wait
         if standing.suspected or standing.unanswered or now >= again - SLACK:
             return False
-        flow_at = target.glance(now)
+        flow_at = target.source.glance(now)
         if flow_at is None or flow_at <= standing.flow_at or flow_at + rules.doubt <= now + SLACK:
             return False
         self._agenda.plan(target, min(flow_at + rules.doubt, again))
@@ -283,7 +283,8 @@ class HealthCheckManager:
         loop, now = asyncio.get_running_loop(), self._clock()
         rules = target.rules
         seconds = max(rules.on_top if target.standing.busy else 0.0, rules.deadline)
-        ask, examiner = target.ask, target.examiner
+        examiner = target.examiner
+        ask: Callable[[], Awaitable[Answer]] = target.source.ask
         if exam and examiner is not None:
             ask, seconds = examiner.examine, seconds + examiner.patience
         run = Run(sent=now, lost_before=self.watch.lost, asleep_before=self.watch.asleep)
@@ -349,7 +350,7 @@ class HealthCheckManager:
             lost=self.watch.lost - run.lost_before,
             asleep=self.watch.asleep - run.asleep_before,
         )
-        return ours or target.excuse(failed)
+        return ours or target.source.excuse(failed)
 
     def _troubled(self, seconds: float, why: str) -> None:
         """Take in trouble of our own: silence that it hid does not count."""

@@ -174,7 +174,7 @@ def read_prompts(path: str) -> tuple[str, ...]:
 
 
 def _refused(path: str, why: str) -> SettingsError:
-    return SettingsError(f"{excerpt(path, limit=120)}: {why}")
+    return SettingsError(f"{excerpt(path, limit=1000)}: {why}")
 
 
 def _rounded(numbers: Sequence[float] | None) -> list[float] | None:

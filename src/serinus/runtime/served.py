@@ -26,7 +26,7 @@ from serinus.runtime.board import Board, Watched
 from serinus.runtime.canary import ask_handler, examine_handler
 from serinus.runtime.context import Context
 from serinus.runtime.prompts import size_of
-from serinus.runtime.target import Answer
+from serinus.runtime.target import Answer, Source
 from serinus.runtime.traffic import Traffic, accounted
 
 __all__ = ["Served"]
@@ -35,7 +35,7 @@ __all__ = ["Served"]
 _NONE: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
-class Served:
+class Served(Source):
     """One address, from its registration to its withdrawal.
 
     A canary is the `payload` through the handler, or what `question` does; without both there is
@@ -93,11 +93,8 @@ class Served:
         self.traffic = Traffic(board.clock, self._witness)
         self.watched: Watched = board.watch(
             address,
+            self,
             payload=payload is not None or question is not None,
-            ask=self._ask,
-            look=self._look,
-            glance=self.traffic.glance,
-            alerted=self._alerted,
             degraded_policy=degraded_policy,
         )
 
@@ -130,7 +127,8 @@ class Served:
         """Send a canary of somebody else through the handler: it is in no account."""
         return self._answer(request, context)
 
-    async def _ask(self) -> Answer:
+    async def ask(self) -> Answer:
+        """Send a canary."""
         on_top = self.watched.target.standing.busy
         if self._question is not None:
             answer = await self._question()
@@ -147,7 +145,7 @@ class Served:
 
         examiner, traffic = self.watched.examiner, self.traffic
         if examiner is None:
-            return await self._ask()
+            return await self.ask()
         started, busy = traffic.started, traffic.in_flight > 0
         evidence, said = await examine_handler(
             self._answer,
@@ -168,14 +166,20 @@ class Served:
             examiner.heard(said, alone=not (busy or traffic.in_flight or traffic.started > started))
         return evidence
 
-    def _look(self, now: float) -> tuple[Evidence, ...]:
+    def look(self, now: float, /) -> tuple[Evidence, ...]:
+        """Return what users' requests have shown since the last look."""
         load = self.traffic.load(now, before=self.watched.target.standing.pending)
         progress = self.traffic.progress()
         if load is None:
             return () if progress is None else (progress,)
         return (load,) if progress is None else (load, progress)
 
-    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
+    def glance(self, now: float, /) -> float | None:
+        """Return when users' requests last went on."""
+        return self.traffic.glance(now)
+
+    def alerted(self, alert: bool, /) -> None:  # noqa: FBT001 - a call's only word
+        """Have each good chunk told at once, or no more."""
         traffic, now = self.traffic, self._board.clock()
         standing = self._board.endpoints[self._address].target.standing
         if alert or traffic.alert or standing.blind_since is not None:
@@ -191,7 +195,7 @@ class Served:
             self._board.tell(watched.target, evidence)
         elif not watched.target.standing.suspect:  # one is enough until it has been asked about
             # after a look, or it would be judged by how long ago the last one was
-            self._board.tell(watched.target, *self._look(evidence.at), evidence)
+            self._board.tell(watched.target, *self.look(evidence.at), evidence)
 
 
 def _digest(payload: dict[str, Any]) -> str:

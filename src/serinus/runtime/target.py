@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeAlias
 
@@ -12,13 +13,76 @@ from serinus.core.pacing import Exam
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
-__all__ = ["Answer", "CanaryCount", "Examines", "Gauges", "HealthCheckTarget", "Run"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "CanaryCount",
+    "Examines",
+    "Gauges",
+    "HealthCheckTarget",
+    "Run",
+    "Source",
+]
 
 _NOT_YET = float("-inf")
 
 Answer: TypeAlias = Iterable[Evidence]
 """What asking brought. One who found that there is no point in a canary now (users' work, a port
 that is closed) brings that instead, as Load or Loading, and no canary is counted."""
+
+
+class Source(ABC):
+    """Where the evidence on a target comes from. One that only answers has nothing but `ask`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def ask(self) -> Answer:
+        """Send one canary and return its outcome; it may raise, which is a failed canary too."""
+
+    def look(self, now: float, /) -> Iterable[Evidence]:  # noqa: ARG002 - see below
+        """Return what traffic has shown since the last look, and never block.
+
+        Its Load comes first: it says how silent the work is, by which the rest is judged.
+        """
+        return ()
+
+    def glance(self, now: float, /) -> float | None:  # noqa: ARG002
+        """Say cheaply when work in flight last went on; None if there is none, or nobody knows.
+
+        Between two looks, and with nothing in doubt, that is all that is looked at.
+        """
+        return None
+
+    def alerted(self, alert: bool, /) -> None:  # noqa: FBT001, B027 - a call's only word
+        """Take in whether the target is in doubt."""
+
+    def excuse(self, failed: CanaryFailed, /) -> str:  # noqa: ARG002
+        """Say why a failed canary may be no fault of the target's; nothing if it is."""
+        return ""
+
+
+class Asked(Source):
+    """What is only asked, by a callable; `excuse` is as in `Source`."""
+
+    __slots__ = ("_excuse", "_question")
+
+    def __init__(
+        self,
+        question: Callable[[], Awaitable[Answer]],
+        *,
+        excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
+    ) -> None:
+        self._question = question
+        self._excuse = excuse
+
+    async def ask(self) -> Answer:
+        """Ask."""
+        return await self._question()
+
+    def excuse(self, failed: CanaryFailed, /) -> str:
+        """Say why it may be no fault of the target's."""
+        return self._excuse(failed)
 
 
 class Gauges(Protocol):
@@ -75,37 +139,24 @@ class CanaryCount:
 class HealthCheckTarget:
     """An endpoint or a custom check as the manager sees it.
 
-    `ask` sends one canary and returns its outcome as evidence; it may raise, which is a failed
-    canary too. `look` returns what traffic has shown since the last look, its Load first (it says
-    how silent the work is, by which the rest is judged), and never blocks. `excuse` says why a
-    failed canary may be no fault of the endpoint's, and is empty if it is.
-
-    `glance`, where there is one, says cheaply when work in flight last went on, or None if there is
-    none: between two looks, and with nothing in doubt, that is all that is looked at.
-
     `rules` are what it is judged by: those `configured` and, within the `limits` that a user sets,
     what was `learned` of it. Without limits nothing is learned.
     """
 
     __slots__ = (
-        "alerted",
-        "ask",
         "configured",
         "counts",
         "due_at",
         "examiner",
-        "excuse",
         "gauge",
-        "glance",
         "hurried_at",
         "learned",
         "limits",
-        "look",
         "looked_at",
         "name",
-        "registered",
         "rules",
         "run",
+        "source",
         "standing",
     )
 
@@ -115,11 +166,7 @@ class HealthCheckTarget:
         *,
         rules: Rules,
         registered: Registered,
-        ask: Callable[[], Awaitable[Answer]],
-        look: Callable[[float], Iterable[Evidence]] = lambda _now: (),
-        glance: Callable[[float], float | None] | None = None,
-        alerted: Callable[[bool], None] = lambda _alert: None,
-        excuse: Callable[[CanaryFailed], str] = lambda _failed: "",
+        source: Source,
         limits: Limits | None = None,
         learned: Learned | None = None,
     ) -> None:
@@ -128,15 +175,11 @@ class HealthCheckTarget:
         self.limits = limits
         self.learned = learned if learned is not None else Learned()
         self.rules = rules
-        self.registered = registered
         self.standing = Standing.of(registered)
-        self.ask = ask
-        self.look = look
-        self.glance = glance
+        """Of one that was just registered, that is the deciding evidence of its verdict."""
+        self.source = source
         self.looked_at = _NOT_YET
         """When the manager last took a look."""
-        self.alerted = alerted
-        self.excuse = excuse
         self.gauge: Gauges | None = None
         self.examiner: Examines | None = None
         self.counts = CanaryCount()

@@ -34,7 +34,7 @@ from serinus.engines.capabilities import Transcribes
 from serinus.runtime.agenda import SLACK
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.examiner import Examiner
-from serinus.runtime.target import Answer
+from serinus.runtime.target import Answer, Asked
 from serinus.sidecar.asker import Asker, Within, outcome_of_trouble
 from serinus.sidecar.book import Book
 from serinus.sidecar.client import EngineClient
@@ -102,10 +102,9 @@ class Part:
         book.heard = self.heard
         self.watched = watched or shared.board.watch(
             address,
+            Asked(self.ask, excuse=shared.client.line.excuse),
             payload=True,
-            ask=self.ask,
             notes=notes or self.notes,
-            excuse=shared.client.line.excuse,
         )
         self.judged = self.watched.target
         self._examiner: Examiner | None = None

@@ -17,7 +17,7 @@ from serinus.core.evidence import Evidence, Loading, Phase, Registered
 from serinus.engines import ANY, Engine
 from serinus.engines.recognition import Finding
 from serinus.runtime.board import Board
-from serinus.runtime.target import Answer
+from serinus.runtime.target import Answer, Asked
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
@@ -64,10 +64,9 @@ class StrangerWatch:
         self._another = asyncio.Event()
         self._watched = board.watch(
             target.address,
+            Asked(self._ask, excuse=client.line.excuse),
             payload=True,
-            ask=self._ask,
             notes=self._notes,
-            excuse=client.line.excuse,
         )
 
     @property

@@ -25,7 +25,7 @@ from serinus.runtime.board import Board, Watched
 from serinus.runtime.context import Context
 from serinus.runtime.prompts import Prompt
 from serinus.runtime.served import Served
-from serinus.runtime.target import Answer, HealthCheckTarget
+from serinus.runtime.target import Answer, HealthCheckTarget, Source
 from serinus.runtime.traffic import Traffic
 from serinus.simulation.engine import Fate, Request, SimulatedEngine
 from serinus.simulation.faults import Fault, Window
@@ -55,12 +55,14 @@ class EngineDeadError(Exception):
     """By this name engines say that they are gone."""
 
 
-class SimulatedEndpoint:
+class SimulatedEndpoint(Source):
     """One endpoint whose handler is a simulated engine. Call `serve` on the running loop."""
 
     target: HealthCheckTarget
     """What the manager watches, once it is served."""
     _traffic: Traffic
+    _real: Source
+    """What the library made of it: asked, and looked at, as the manager would."""
 
     def __init__(self, engine: SimulatedEngine, board: Board, record: Record, name: str) -> None:
         self.engine = engine
@@ -97,10 +99,7 @@ class SimulatedEndpoint:
         self.target = target = served.watched.target
         if (examiner := served.watched.examiner) is not None:
             examiner.examine = partial(self._counted, examiner.examine)
-        self._look, target.look = target.look, self._looked_at
-        self._alert, target.alerted = target.alerted, self._alerted
-        target.ask = partial(self._counted, target.ask)
-        target.glance = self._glanced_at
+        self._real, target.source = target.source, self
         self.engine.arrived, self.engine.left = self._arrived, self._left
         for window in self.engine.windows:
             if window.fault in _TOLD:
@@ -134,6 +133,10 @@ class SimulatedEndpoint:
             self._loop.call_at(falls + 1e-6, self._write, watched)
 
     # --- the handler -------------------------------------------------------------------------
+
+    async def ask(self) -> Answer:
+        """Send a canary, and count it."""
+        return await self._counted(self._real.ask)
 
     async def _counted(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         self._in_flight += 1
@@ -292,15 +295,16 @@ class SimulatedEndpoint:
                     break
         return flowed
 
-    def _looked_at(self, now: float) -> Iterable[Evidence]:
+    def look(self, now: float, /) -> Iterable[Evidence]:
+        """Let the account be what it would be now, and look at it."""
         self._traffic.known = True  # or what came since the last look would be told, and late
         self._sync(now)
-        seen = self._look(now)
+        seen = self._real.look(now)
         if not self._traffic.known and self._beginning is None:
             self._await_users()
         return seen
 
-    def _glanced_at(self, now: float) -> float | None:
+    def glance(self, now: float, /) -> float | None:
         """Find until when work goes on, which is known: a look meanwhile would tell no more."""
         engine = self.engine
         engine.advance(now)
@@ -324,8 +328,9 @@ class SimulatedEndpoint:
         if not self._traffic.known:
             self._await_users()
 
-    def _alerted(self, alert: bool) -> None:  # noqa: FBT001 - a callback's only word
-        self._alert(alert)
+    def alerted(self, alert: bool, /) -> None:  # noqa: FBT001 - a call's only word
+        """Have chunks told at once, or no more."""
+        self._real.alerted(alert)
         if alert and self._token is None:
             self._arm()
         elif not alert and self._token is not None:

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from serinus.core.evidence import Registered
 from serinus.core.rules import Rules
+from serinus.core.verdict import Standing
 from serinus.traces.lines import as_line
 from serinus.traces.values import as_item, fields_of
 
@@ -32,7 +32,7 @@ class Watched(Protocol):
 
     name: str
     rules: Rules
-    registered: Registered
+    standing: Standing
 
 
 class Script:
@@ -60,7 +60,7 @@ class Script:
             told = {name: as_item(value) for name, value in rules._asdict().items()}
             line = as_line(["r", self._since(evidence.at), number, told]) + line
         if target not in self._targets:
-            line = as_line(["t", number, target.name, target.registered.canary]) + line
+            line = as_line(["t", number, target.name, target.standing.canary]) + line
         if type(evidence) not in self._kinds:
             name, fields = type(evidence).__name__, list(type(evidence)._fields)
             line = as_line(["k", kind, name, fields]) + line
