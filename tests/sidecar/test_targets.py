@@ -57,6 +57,36 @@ def test_engines_with_a_name_go_by_it() -> None:
         ),
         (
             [],
+            ["a:strict=http://a:1"],
+            (
+                "--target a: the degraded policy 'strict' is not accepted; "
+                "accepted: a:report=URL or a:notready=URL"
+            ),
+        ),
+        (
+            [],
+            ["a:=http://a:1"],
+            (
+                "--target a: the degraded policy '' is not accepted; "
+                "accepted: a:report=URL or a:notready=URL"
+            ),
+        ),
+        (
+            [],
+            ["me:secret@a=http://a:1"],
+            (
+                "--target me: the degraded policy (not shown) is not accepted; "
+                "accepted: me:report=URL or me:notready=URL"
+            ),
+        ),
+        ([], [":report=http://a:1"], f"--target: the name '' is not accepted; {NAMES}"),
+        (
+            [],
+            ["a=http://a:1", "a:report=http://b:1"],
+            "--target: two engines are called serinus.a.generate; accepted: a name for each",
+        ),
+        (
+            [],
             ["a=http://a:1", "a=http://b:1"],
             "--target: two engines are called serinus.a.generate; accepted: a name for each",
         ),
@@ -75,6 +105,18 @@ def test_what_cannot_be_watched_is_said(urls: list[str], named: list[str], messa
     with pytest.raises(SettingsError) as raised:
         read_targets(urls=urls, named=named)
     assert str(raised.value) == message
+
+
+def test_a_policy_of_its_own_stands_behind_the_name() -> None:
+    """Where none does, the settings' holds; it is no part of the address."""
+    named = ["a=http://a:1", "b:report=http://b:1", "c : notready=http://c:1/x=y"]
+    targets = read_targets(urls=["http://d:1"], named=named)
+    assert [(one.address.component, one.degraded_policy) for one in targets] == [
+        ("vllm", None),
+        ("a", None),
+        ("b", "report"),
+        ("c", "notready"),
+    ]
 
 
 def test_an_unknown_engine_is_said() -> None:

@@ -104,7 +104,8 @@ def add_engines(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=URL",
         action="append",
         default=[],
-        help="the same with a name, which makes its address serinus.NAME.generate",
+        help="the same with a name, which makes its address serinus.NAME.generate;"
+        " NAME:report=URL and NAME:notready=URL give it a degraded policy of its own",
     )
     group.add_argument(
         "--metrics-port",

@@ -63,7 +63,8 @@ class Shared:
 
     `has_page` and `scrape` are of its metrics page: `scrape` takes the seconds that it may last,
     and says whether there was a reading. `silent` is called when a canary keeps silent for half of
-    its time, `another` when another engine may be answering.
+    its time, `another` when another engine may be answering. `degraded_policy` is the settings' if
+    None.
     """
 
     engine: Engine
@@ -77,6 +78,7 @@ class Shared:
     silent: Callable[[], None]
     another: Callable[[], None]
     clock: Callable[[], float]
+    degraded_policy: str | None = None
 
 
 class Part:
@@ -105,6 +107,7 @@ class Part:
             Asked(self.ask, excuse=shared.client.line.excuse),
             payload=True,
             notes=notes or self.notes,
+            degraded_policy=shared.degraded_policy,
         )
         self.judged = self.watched.target
         self._examiner: Examiner | None = None

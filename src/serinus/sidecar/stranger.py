@@ -67,6 +67,7 @@ class StrangerWatch:
             Asked(self._ask, excuse=client.line.excuse),
             payload=True,
             notes=self._notes,
+            degraded_policy=target.degraded_policy,
         )
 
     @property

@@ -17,6 +17,7 @@ AUTO = "auto"
 """The kind of an engine that is to be recognised."""
 _NAMESPACE, _ENDPOINT, _ANY = "serinus", "generate", "engine"
 _NAMES = "accepted: NAME=URL, NAME being a word of letters, digits, '-' and '_', or a whole address"
+_POLICIES = ("report", "notready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Target:
     metrics_port: int | None = None
     paired: bool = False
     """Whether it is one side of a prefill/decode pair."""
+    degraded_policy: str | None = None
+    """What becomes of it while it serves worse than it should; None: what the settings say."""
 
     def asked_as(self, engine: Engine) -> Engine:
         """Return an engine of this kind as it is asked here."""
@@ -56,7 +59,7 @@ def read_targets(
     metrics_port: int | None = None,
     namespace: str = _NAMESPACE,
 ) -> tuple[Target, ...]:
-    """Read what `--url` and `--target NAME=URL` say; each can be given several times.
+    """Read what `--url` and `--target NAME[:POLICY]=URL` say; each can be given several times.
 
     An engine without a name goes by `serinus.<engine>.generate`, the second of them by
     `serinus.<engine>-2.generate`; with `auto` for its kind by `serinus.engine.generate`; all of it
@@ -83,13 +86,24 @@ def read_targets(
 
 
 def _read(text: str, engine: Engine, namespace: str) -> Target:
-    name, equals, url = text.partition("=")
-    if not equals or "/" in name:
+    head, equals, url = text.partition("=")
+    if not equals or "/" in head:
         shown = "the text (not shown)" if "@" in text else repr(excerpt(text, limit=80))
         raise SettingsError(f"--target: {shown} has no name; {_NAMES}")
-    name = name.strip()
+    name, colon, policy = (part.strip() for part in head.partition(":"))
     address = address_named(name, called="--target", namespace=namespace)
-    return Target(address, Place.parse(url, called=f"--target {name}"), engine)
+    place = Place.parse(url, called=f"--target {name}")
+    return Target(address, place, engine, degraded_policy=_policy(name, policy) if colon else None)
+
+
+def _policy(name: str, text: str) -> str:
+    if text in _POLICIES:
+        return text
+    shown = "(not shown)" if "@" in text else repr(excerpt(text, limit=40))
+    accepted = " or ".join(f"{name}:{policy}=URL" for policy in _POLICIES)
+    raise SettingsError(
+        f"--target {name}: the degraded policy {shown} is not accepted; accepted: {accepted}"
+    )
 
 
 def address_named(name: str, *, called: str, namespace: str = _NAMESPACE) -> EndpointAddress:

@@ -111,6 +111,7 @@ class EngineWatch:
             silent=self._keeps_silent,
             another=self._another,
             clock=clock,
+            degraded_policy=target.degraded_policy,
         )
         self._whole = Part(shared, book, target.address, watched=watched, notes=self.notes)
         self._watched = self._whole.watched
