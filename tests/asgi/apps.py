@@ -63,15 +63,28 @@ class Server:
         self._inbox.put_nowait({"type": "lifespan.shutdown"})
         await self._task
 
-    def request(self, path: str = PATH, *, method: str = "POST") -> Request:
-        """Send a request whose body is there at once."""
-        return Request(self._app, path, method)
+    def request(
+        self,
+        path: str = PATH,
+        *,
+        method: str = "POST",
+        take: Callable[[], Awaitable[None]] | None = None,
+    ) -> Request:
+        """Send a request whose body is there at once; `take` is what each piece waits for."""
+        return Request(self._app, path, method, take)
 
 
 class Request:
     """One request on its way."""
 
-    def __init__(self, app: App, path: str, method: str) -> None:
+    def __init__(
+        self,
+        app: App,
+        path: str,
+        method: str,
+        take: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._take = take
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._inbox.put_nowait({"type": "http.request", "body": b"{}", "more_body": False})
         self.messages: list[Message] = []
@@ -90,6 +103,8 @@ class Request:
 
     async def _send(self, message: Message) -> None:
         self.messages.append(message)
+        if self._take is not None and message["type"] == "http.response.body":
+            await self._take()
 
     def disconnect(self) -> None:
         """Go away."""

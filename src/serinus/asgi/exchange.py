@@ -1,21 +1,28 @@
 """One request of a user on its way through the app: what comes and goes keeps the account.
 
 Nothing is changed and nothing held back. The headers of an answer prove nothing: a frozen engine's
-server sends them too. A body message costs about what a chunk costs the library
-(benchmarks/chunk_cost.py), so that an event in the middle of a stream is accounted for in `send`
-itself.
+server sends them too.
+
+An event in the middle of a stream is accounted for in `send` itself (benchmarks/chunk_cost.py says
+what it costs). Of such a one the clock is read when it comes, and not again when the server has
+taken it: a server that does not have to wait takes it at once. Where it has to wait, since the
+client reads slowly, a round sees that (`serinus.asgi.rounds`), and until the server has taken it
+nothing is owed.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
 
 from serinus.asgi.bodies import brings_output, error_of
+from serinus.asgi.rounds import Rounds
 from serinus.asgi.types import App, Message, Receive, Scope, Send
 from serinus.core.evidence import RequestFault
 from serinus.errors import excerpt
 from serinus.runtime.account import Account
-from serinus.runtime.traffic import Traffic
+from serinus.runtime.traffic import SAMPLE, Traffic
 
 __all__ = ["Exchange"]
 
@@ -32,10 +39,17 @@ _TELLING = (
 """How a piece begins that is no output, or an error."""
 
 
-_DATA = b"data:"[0]
-_ERROR = b'data: {"error'[8]
-_ERROR_AT_ONCE = b'data:{"error'[8]
-"""By two bytes is told what may be one of those; others are taken for it, and looked at again."""
+_DATA, _EVENT = b"data:"[0], b"event:"[0]
+_ERROR = b'data: {"error'[9]  # as in b'data:{"error' and b"event: error"
+"""By two bytes is told what is none of those; what may be one is looked at again."""
+
+
+class _Way(NamedTuple):
+    """What an answer goes through; `look` sees whether it waits, `settle` brings up the account."""
+
+    send: Send
+    look: Callable[[], None]
+    settle: Callable[[], None]
 
 
 class Exchange(Account):
@@ -43,19 +57,21 @@ class Exchange(Account):
 
     __slots__ = (
         "_asked",
-        "_clock",
         "_gone",
         "_piece",
         "_receive",
+        "_rounds",
         "_send",
         "_status",
         "_told",
         "_uploaded",
     )
 
-    def __init__(self, traffic: Traffic, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, traffic: Traffic, rounds: Rounds, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         super().__init__(traffic)
-        self._clock = traffic.clock
+        self._rounds = rounds
         self._receive = receive
         self._send = send
         self._asked = f"{scope['method']} {excerpt(scope['path'], limit=80)}"
@@ -72,7 +88,7 @@ class Exchange(Account):
     async def run(self, app: App, scope: Scope) -> None:
         """Have the app answer; what it raises comes out."""
         try:
-            await app(scope, self.receive, self.send)
+            await self._pass(app, scope)
         except asyncio.CancelledError:
             self.cancelled()
             raise
@@ -87,6 +103,15 @@ class Exchange(Account):
                 self.cancelled()
             else:
                 self.failed(RequestFault.SERVER, f"{self._asked}: its answer broke off")
+
+    async def _pass(self, app: App, scope: Scope) -> None:
+        way = self._way()
+        self._rounds.join(way.look)
+        try:
+            await app(scope, self.receive, way.send)
+        finally:
+            self._rounds.leave(way.look)
+            way.settle()
 
     async def receive(self) -> Message:
         """Pass on what the client sends."""
@@ -108,53 +133,88 @@ class Exchange(Account):
         if not (self._uploaded or self.closed):
             self.owes()
 
-    async def send(self, message: Message) -> None:
-        """Pass on what the app answers."""
-        left = self._left
-        try:
-            piece = message["body"]
-            if (
-                not (left and message["more_body"])
-                or self._resting
-                or piece[0] != _DATA
-                or piece[8] == _ERROR
-                or piece[8] == _ERROR_AT_ONCE
-            ):
-                left = None
-        except LookupError:
-            left, piece = None, b""
-        if not left:
-            await self._send_slowly(message)
-            return
-        traffic, clock, send = self._traffic, self._clock, self._send
-        self._piece = piece
-        self._last = now = clock()  # from here on as in `accounted`
-        self._resting = True
-        traffic.awaiting -= 1
-        self._left = left = left - 1
-        silent = traffic.waiting_since
-        if silent < traffic.flow_at:  # noqa: PLR1730 - max() costs too much here
-            silent = traffic.flow_at
-        traffic.flow_at = now
-        silent = now - silent
-        if silent > traffic.telling:
-            traffic.went_on(now, silent)
-        try:
-            await send(message)
-        except OSError:
-            self._gone = True
-            raise
-        if left and self._resting:
-            self._resting = False
-            others = traffic.awaiting
-            if not others:
-                if traffic.flow_at is now:
-                    traffic.waiting_since = clock()
-                else:
-                    traffic.ends_rest(clock())
-            traffic.awaiting = others + 1
-        else:
-            self.owes()
+    def _way(self) -> _Way:
+        """Return what passes the answer on.
+
+        As long as one event comes like the other, the account is kept in variables of its own,
+        which cost half of what attributes do; before anything else it is settled.
+        """
+        traffic, clock, pass_on = self._traffic, self._traffic.clock, self._send
+        alike = waits = False
+        left = 0  # as `_left` while events are alike; else none may be taken for one
+        piece, came = b"", 0.0
+
+        async def send(message: Message) -> None:
+            nonlocal left, piece, came, waits
+            try:
+                body = message["body"]
+                if (
+                    not left
+                    or not message["more_body"]
+                    or ((first := body[0]) != _DATA and first != _EVENT)
+                    or body[9] == _ERROR
+                ):
+                    body = None
+            except LookupError:
+                body = None
+            if body is None:
+                settle()
+                await self._send_slowly(message)
+                settle()  # others may have come meanwhile
+                begin()
+                return
+            piece = body
+            came = now = clock()  # from here on as in `accounted`
+            left -= 1
+            silent = now - traffic.flow_at
+            traffic.flow_at = now
+            if silent > traffic.telling:
+                silent = min(silent, now - traffic.waiting_since)  # a rest is no silence
+                if silent > traffic.telling:
+                    traffic.went_on(now, silent)
+            waits = True
+            try:
+                await pass_on(message)
+            except BaseException as error:
+                stop(error)
+                raise
+            waits = False
+            if not left:
+                go_on()
+
+        def settle() -> None:
+            nonlocal alike, left
+            if alike:
+                self._left, self._last, self._piece = left, came, piece
+                alike, left = False, 0
+
+        def begin() -> None:
+            nonlocal alike, left, waits
+            if self._left and not self._resting:
+                alike, left, waits = True, self._left, False
+
+        def stop(error: BaseException) -> None:
+            settle()
+            self.rests()
+            self._gone = self._gone or isinstance(error, OSError)
+
+        def go_on() -> None:
+            """Go on after a rest that is to be known: it is one of the sample, or was seen."""
+            nonlocal left
+            if alike:
+                self._last = came
+                self._sampled(clock())
+                left = SAMPLE
+            elif self._left is not None and not self._told:
+                self.owes()
+                begin()
+
+        def look() -> None:
+            if alike and waits:
+                settle()
+                self.rests(since=came)
+
+        return _Way(send, look, settle)
 
     async def _send_slowly(self, message: Message) -> None:
         """Pass on what is not just one more event of a stream."""

@@ -15,6 +15,7 @@ from serinus.asgi.exchange import Exchange
 from serinus.asgi.inside import Inside
 from serinus.asgi.lifespan import Lifespan
 from serinus.asgi.pages import Pages
+from serinus.asgi.rounds import Rounds
 from serinus.asgi.types import App, Receive, Scope, Send
 from serinus.core.address import EndpointAddress
 from serinus.engines import engine_named
@@ -66,6 +67,7 @@ class HealthMiddleware:
         self._model = model or settings.model
         self._pages = None if mount is None else Pages(_mount(mount), self._runtime)
         self._traffic: Traffic | None = None
+        self._rounds = Rounds()
         self._starting = asyncio.Lock()
         self._signals = _Signals(self._runtime.shutdown)
 
@@ -80,7 +82,8 @@ class HealthMiddleware:
                 await self._pages.answer(scope, send)
             elif scope["method"] == "POST" and _path_of(scope) in self._paths:
                 assert self._traffic is not None
-                await Exchange(self._traffic, scope, receive, send).run(self._app, scope)
+                exchange = Exchange(self._traffic, self._rounds, scope, receive, send)
+                await exchange.run(self._app, scope)
             else:
                 await self._app(scope, receive, send)
         elif kind == "lifespan":

@@ -2,7 +2,7 @@
 
 What `accounted` is for a stream that is read, this is for one that is sent: it writes the same
 account. A call costs too much for an item in the middle of an answer: who sends many derives from
-this, and does there what `brought` and `owes` do (`serinus.asgi.exchange`).
+this, and does there what `brought` does (`serinus.asgi.exchange`).
 """
 
 from __future__ import annotations
@@ -94,13 +94,16 @@ class Account:
         self._rests += 1
         self._left = SAMPLE
 
-    def rests(self) -> None:
-        """Note that nothing is owed until `owes`: the consumer has something else to do."""
+    def rests(self, *, since: float | None = None) -> None:
+        """Note that nothing is owed until `owes`: the consumer has something else to do.
+
+        `since` it has had an item, if not since now.
+        """
         if not (self._resting or self.closed):
             self._resting = True
             self._traffic.awaiting -= 1
             if not self._traffic.awaiting:
-                self._traffic.idle_since = self._traffic.clock()
+                self._traffic.idle_since = self._traffic.clock() if since is None else since
 
     def finished(self, *, well: bool = True) -> None:
         """Close it: the answer is complete. Not `well`: there was an error in it."""
