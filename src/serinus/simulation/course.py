@@ -23,22 +23,22 @@ class Course:
     (15.0, 22.0, 25.0)
     """
 
-    __slots__ = ("_speeds", "_starts", "_work")
+    __slots__ = ("_pieces", "_starts", "_work")
 
     def __init__(self, pieces: Iterable[tuple[float, float, float]] = ()) -> None:
         kept = [piece for piece in pieces if piece[1] > piece[0]]
         edges = sorted({0.0, *(p[0] for p in kept), *(p[1] for p in kept)} - {inf})
-        self._starts: list[float] = []
-        self._speeds: list[float] = []
+        self._pieces: list[tuple[float, float, float]] = []
+        """From when on, the work done until then, and the speed from there on."""
+        start, done, speed = 0.0, 0.0, -1.0  # none yet
         for edge in edges:
-            speed = min((s for a, b, s in kept if a <= edge < b), default=1.0)
-            if not self._speeds or self._speeds[-1] != speed:
-                self._starts.append(edge)
-                self._speeds.append(speed)
-        self._work = [0.0]
-        for number in range(1, len(self._starts)):
-            length = self._starts[number] - self._starts[number - 1]
-            self._work.append(self._work[-1] + length * self._speeds[number - 1])
+            slowest = min((s for a, b, s in kept if a <= edge < b), default=1.0)
+            if slowest != speed:
+                done += (edge - start) * speed
+                start, speed = edge, slowest
+                self._pieces.append((start, done, speed))
+        self._starts = [piece[0] for piece in self._pieces]
+        self._work = [piece[1] for piece in self._pieces]
 
     def changes(self, at: float) -> float:
         """Return when the speed of a time changes next; inf if it does not."""
@@ -47,18 +47,19 @@ class Course:
 
     def done(self, at: float) -> float:
         """Return the work done until a time."""
-        number = bisect_right(self._starts, at) - 1
-        return self._work[number] + (at - self._starts[number]) * self._speeds[number]
+        start, work, speed = self._pieces[bisect_right(self._starts, at) - 1]
+        return work + (at - start) * speed
 
     def when(self, work: float) -> float:
         """Return when so much work is done: after a freeze, not before it; inf if never."""
-        number, speeds = bisect_right(self._work, work) - 1, self._speeds
-        while not speeds[number]:
-            number += 1
-            if number == len(speeds):
+        number = bisect_right(self._work, work)
+        start, done, speed = self._pieces[number - 1]
+        while not speed:
+            if number == len(self._pieces):
                 return inf
-        left = work - self._work[number]
-        return self._starts[number] + left / speeds[number] if left > 0 else self._starts[number]
+            start, done, speed = self._pieces[number]
+            number += 1
+        return start + (work - done) / speed if work > done else start
 
     def after(self, at: float, work: float) -> float:
         """Return when so much more work will be done than was at a time."""

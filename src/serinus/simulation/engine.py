@@ -63,6 +63,7 @@ class Request:
         "last",
         "prompt",
         "start",
+        "tokens",
         "work",
     )
 
@@ -76,6 +77,8 @@ class Request:
         self.gap = 0.0
         self.prompt = 1
         """Its length in tokens."""
+        self.tokens = 0
+        """How many it has brought when it is over."""
         self.work = 0.0
         """The work that the engine had done when the first token came."""
         self.fate = _TOKENS
@@ -179,10 +182,8 @@ class SimulatedEngine:
         if self._next is None:
             return inf
         at = self.began + self._next.at
-        for window in self._asleep:
-            if window.start <= at < window.end:
-                return window.end
-        return at
+        asleep = _on(self._asleep, at) if self._asleep else None
+        return at if asleep is None else asleep.end
 
     def ask(self, now: float) -> Request:
         """Take in a canary: one token."""
@@ -214,7 +215,7 @@ class SimulatedEngine:
     def _leave(self, request: Request) -> None:
         if request.fate is _TOKENS:
             self.finished += 1
-        self.tokens_done += self.tokens_of(request, request.ends)
+        self.tokens_done += request.tokens
         if not request.canary:
             self.left(request)
 
@@ -225,11 +226,13 @@ class SimulatedEngine:
         if crash is not None and at >= crash.start:
             request.fate, request.ends = Fate.REFUSED, at
             return
-        if self._fails(request, at):
+        if self._bad and self._fails(request, at):
             return
-        self._restart(at)
-        request.start = start = max(heappop(self._slots), at)
-        if start > at and self._fails(request, start):
+        if self._crashes:
+            self._restart(at)
+        free = heappop(self._slots)
+        request.start = start = free if free > at else at
+        if start > at and self._bad and self._fails(request, start):
             self._give_up(request, arrival, crash)
             return
         long = None
@@ -244,11 +247,12 @@ class SimulatedEngine:
             rest = (arrival.tokens - 1) * request.gap
             request.last = self._writing.when(request.work + rest + _SEVERAL)
         request.ends = request.last
+        request.tokens = arrival.tokens
         self._give_up(request, arrival, crash)
 
     def _fails(self, request: Request, at: float) -> bool:
         """Let a request fail that is looked at at this moment, if that is how the engine is."""
-        bad = self.on(at, *_ANSWERED_BADLY) if self._bad else None
+        bad = _on(self._bad, at)
         if bad is None or self._reading.done(at + _AT_ONCE) <= self._reading.done(at):
             return False
         request.fate, request.ends = _ANSWERED_BADLY[bad.fault], at + _AT_ONCE
@@ -262,7 +266,10 @@ class SimulatedEngine:
             request.fate, request.ends = Fate.GIVEN_UP, gives_up
         if crash is not None and request.ends > crash.start:
             request.fate, request.ends = Fate.DROPPED, crash.start
-        heappush(self._slots, max(request.ends, request.start))
+        if request.fate is not _TOKENS:
+            request.tokens = self.tokens_of(request, request.ends)
+        ends, start = request.ends, request.start
+        heappush(self._slots, ends if ends > start else start)
 
     def _restart(self, at: float) -> None:
         """Begin with empty slots after a crash."""
@@ -277,19 +284,21 @@ class SimulatedEngine:
         """Count the tokens that a request has brought."""
         if at < request.first or request.bad:
             return 0
-        done = self._writing.done(min(at, request.last)) - request.work
+        last = request.last
+        until = at if at < last else last
+        done = self._writing.done(until) - request.work
         return 1 + int(done / request.gap + 1e-6)
 
     def flowed_at(self, request: Request, at: float) -> float:
         """Return when a request's newest token came; -inf before the first."""
-        if at < request.first:
-            return -inf
-        tokens = self.tokens_of(request, at)
-        if not tokens:
-            return -inf
-        if tokens == 1:
-            return request.first
-        return min(self._writing.when(request.work + (tokens - 1) * request.gap), at)
+        return self.came_at(request, self.tokens_of(request, at), at)
+
+    def came_at(self, request: Request, tokens: int, at: float) -> float:
+        """Return when the newest of so many tokens came, by `at`; -inf if there is none."""
+        if tokens > 1:
+            came = self._writing.when(request.work + (tokens - 1) * request.gap)
+            return came if came < at else at
+        return request.first if tokens else -inf
 
     def goes_on_until(self, request: Request, at: float) -> float:
         """Return when the last token comes that follows the newest one as quickly as usual."""
@@ -297,10 +306,12 @@ class SimulatedEngine:
         ends = min(request.last, request.ends, self._writing.changes(at))
         return max(flowed, ends - request.gap) if flowed > at - 2 * request.gap else flowed
 
-    def next_token(self, now: float) -> float:
-        """Return when the next token of any user's request comes."""
+    def next_token(self, now: float, *, soon: float = -inf) -> float:
+        """Return when the next token of any user's request comes, or one of those up to `soon`."""
         nearest = inf
         for request in self.active:
+            if nearest <= soon:
+                break
             if request.canary or request.bad:
                 continue
             if now < request.first:
@@ -309,18 +320,25 @@ class SimulatedEngine:
                 tokens = self.tokens_of(request, now)
                 at = self._writing.when(request.work + tokens * request.gap + _SEVERAL)
                 at = at if at <= request.last + _SEVERAL else request.ends
-            if now < at <= request.ends:
-                nearest = min(nearest, at)
+            if now < at <= request.ends and at < nearest:
+                nearest = at
         return nearest
 
     def next_first(self, now: float) -> float:
         """Return when the next first token of any user's request comes."""
-        firsts = (one.first for one in self.active if now < one.first <= one.ends)
-        return min(firsts, default=inf)
+        return min([one.first for one in self.active if now < one.first <= one.ends], default=inf)
 
     def tokens(self, at: float) -> int:
         """Count all tokens so far."""
         return self.tokens_done + sum(self.tokens_of(request, at) for request in self.active)
+
+
+def _on(windows: tuple[Window, ...], at: float) -> Window | None:
+    """Return the one of these windows that is on."""
+    for window in windows:
+        if window.start <= at < window.end:
+            return window
+    return None
 
 
 def _nothing(_request: Request) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from itertools import chain
 from math import inf
 from operator import attrgetter
@@ -20,6 +19,7 @@ from typing import Any
 
 from serinus.core.address import EndpointAddress
 from serinus.core.evidence import Evidence, Lease, Progress, RequestFault
+from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 from serinus.runtime.board import Board, Watched
 from serinus.runtime.context import Context
@@ -60,6 +60,7 @@ class SimulatedEndpoint(Source):
 
     target: HealthCheckTarget
     """What the manager watches, once it is served."""
+    _watched: Watched
     _traffic: Traffic
     _real: Source
     """What the library made of it: asked, and looked at, as the manager would."""
@@ -70,9 +71,9 @@ class SimulatedEndpoint(Source):
         self._board = board
         self._loop = asyncio.get_running_loop()
         self._name = name
-        self._served: Served | None = None
         self._in_flight = 0
-        self._written: Standing | None = None
+        self.written: Standing | None = None
+        """Of how it stood the record tells last."""
         self._flaws: Mapping[str, str] | None = None
         self._token: asyncio.TimerHandle | None = None
         self._told = -inf
@@ -82,6 +83,8 @@ class SimulatedEndpoint(Source):
         self._spoilers = any(window.fault in _SPOILERS for window in engine.windows)
         self._gone: deque[float] = deque(maxlen=64)
         """When the first and the last token came of those who left of late."""
+        self._gone_at = -inf
+        """The latest of these."""
 
     def serve(self) -> None:
         """Put it on the board, and plan what will be told without being asked."""
@@ -95,10 +98,8 @@ class SimulatedEndpoint(Source):
             labels=(),
             exams=_EXAMS,
         )
-        self._served, self._traffic = served, served.traffic
+        self._watched, self._traffic = served.watched, served.traffic
         self.target = target = served.watched.target
-        if (examiner := served.watched.examiner) is not None:
-            examiner.examine = partial(self._counted, examiner.examine)
         self._real, target.source = target.source, self
         self.engine.arrived, self.engine.left = self._arrived, self._left
         for window in self.engine.windows:
@@ -110,19 +111,17 @@ class SimulatedEndpoint(Source):
 
     def changed(self) -> None:
         """Write down what the board says of it now."""
-        served, before = self._served, self._written
-        if served is None or (standing := self.target.standing) is before:
-            return
-        watched = served.watched
-        if before is not None and watched.flaws is self._flaws and _alike(before, standing):
-            self._written = standing
+        target, watched, before = self.target, self._watched, self.written
+        alike = before is not None and _alike(before, target.standing, target.rules)
+        if alike and watched.flaws is self._flaws:
+            self.written = target.standing
         else:
             self._write(watched)
 
     def _write(self, watched: Watched) -> None:
         now, board, record = self._loop.time(), self._board, self.record
         at = now - self.engine.began
-        self._written, self._flaws = self.target.standing, watched.flaws
+        self.written, self._flaws = self.target.standing, watched.flaws
         health = watched.health()
         record.turned(record.ready, at, good=health.ready, why=str(health.reason))
         record.turned(record.whole, at, good=not health.degraded, why=", ".join(health.degraded))
@@ -134,24 +133,19 @@ class SimulatedEndpoint(Source):
 
     # --- the handler -------------------------------------------------------------------------
 
-    async def ask(self) -> Answer:
-        """Send a canary, and count it."""
-        return await self._counted(self._real.ask)
-
-    async def _counted(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        self._in_flight += 1
-        self.record.most_in_flight = max(self.record.most_in_flight, self._in_flight)
-        try:
-            return await ask()
-        finally:
-            self._in_flight -= 1
+    def ask(self) -> Coroutine[Any, Any, Answer]:
+        """Send a canary."""
+        return self._real.ask()
 
     async def _generate(self, asked: Any, _context: Context) -> AsyncIterator[Any]:
         """Answer a canary, or an exam: the same answer each time, unless it is garbage."""
-        if self._spoilers:
-            await self._spoil(self._loop.time())
-        request = self.engine.ask(self._loop.time())
+        request = None
+        self._in_flight += 1
+        self.record.most_in_flight = max(self.record.most_in_flight, self._in_flight)
         try:
+            if self._spoilers:
+                await self._spoil(self._loop.time())
+            request = self.engine.ask(self._loop.time())
             if request.bad:
                 await self._until(request.ends)
                 if request.fate is Fate.ERROR:
@@ -166,11 +160,14 @@ class SimulatedEndpoint(Source):
                     garbage = self.engine.on(self._loop.time(), Fault.GARBAGE) is not None
                     first = sum(map(ord, asked["prompt"]))
                     yield {"token_ids": [0 if garbage else first + n for n in range(_ANSWER)]}
-            await self._until(request.ends)
+            if request.ends > self._loop.time():
+                await self._until(request.ends)
             if request.fate in _GONE:
                 raise EngineDeadError("the engine's core is gone")
         finally:
-            self.engine.abort(request, self._loop.time())
+            self._in_flight -= 1
+            if request is not None:
+                self.engine.abort(request, self._loop.time())
 
     async def _spoil(self, now: float) -> None:
         """Lose or delay the answer to the first canary of a window of that kind."""
@@ -198,11 +195,17 @@ class SimulatedEndpoint(Source):
 
     def _left(self, request: Request) -> None:
         traffic, engine, at = self._traffic, self.engine, request.ends
-        flowed = [(request, engine.flowed_at(request, at))]
+        tokens = request.tokens
+        flowed_at = engine.came_at(request, tokens, at)
+        flowed = ((request, flowed_at),)
         if traffic.awaiting == 1:
             self._hole(flowed)
         self._chunks(flowed, at)
-        self._gone.extend((request.first, flowed[0][1]))
+        self._gone.append(request.first)
+        self._gone.append(flowed_at)
+        newest = flowed_at if flowed_at > request.first else request.first
+        if self._gone_at < newest < inf:
+            self._gone_at = newest
         traffic.expecting.pop(id(request), None)
         traffic.awaiting -= 1
         if not traffic.awaiting:
@@ -218,11 +221,11 @@ class SimulatedEndpoint(Source):
             traffic.brought_nothing()
         elif request.fate in _FAILED:
             traffic.failed(RequestFault.SERVER, str(request.fate), stream=id(request))
-        traffic.chunks += engine.tokens_of(request, at)
+        traffic.chunks += tokens
         traffic.ended(at - request.arrived)
 
     def _measure(self, request: Request) -> None:
-        traffic, tokens = self._traffic, self.engine.tokens_of(request, request.ends)
+        traffic, tokens = self._traffic, request.tokens
         if traffic.measured is not None and request.arrived > traffic.unsettled_at:
             gap = (request.last - request.first) / (tokens - 1) if tokens > 1 else None
             first, load = request.first - request.arrived, traffic.in_flight + 1
@@ -237,7 +240,8 @@ class SimulatedEndpoint(Source):
                 continue
             if flowed_at > first and flowed_at > traffic.flow_at:
                 traffic.flow_at = flowed_at
-            traffic.first_at = max(traffic.first_at, first)
+            if first > traffic.first_at:
+                traffic.first_at = first
             waited = traffic.expecting.pop(id(request), None) is not None
             if waited and request.arrived > traffic.unsettled_at:
                 traffic.prompts.read(request.prompt, first - self._silent_from(request))
@@ -246,8 +250,9 @@ class SimulatedEndpoint(Source):
         """Return since when nothing else had come as a request brought its first token."""
         engine, first, silent_from = self.engine, begun.first, begun.arrived
         enough = first - begun.gap  # closer is as good: a reading of no time
-        others = (engine.flowed_at(one, first) for one in engine.active if one is not begun)
-        for at in chain(self._gone, others):
+        gone = self._gone if self._gone_at > silent_from else ()
+        others = (engine.flowed_at(one, first) for one in engine.active if one.first < first)
+        for at in chain(gone, others):
             if silent_from < at < first:
                 silent_from = at
                 if at > enough:
@@ -284,6 +289,8 @@ class SimulatedEndpoint(Source):
         """
         engine, traffic = self.engine, self._traffic
         begun = [one for one in engine.active if one.first <= now and not one.canary]
+        if not begun:
+            return []
         expecting, flowed_at = traffic.expecting, engine.flowed_at
         flowed = [(one, flowed_at(one, now)) for one in begun if id(one) in expecting]
         silent = max(traffic.flow_at, traffic.waiting_since)
@@ -309,11 +316,12 @@ class SimulatedEndpoint(Source):
         engine = self.engine
         engine.advance(now)
         begun = [one for one in engine.active if one.first + one.gap <= now and not one.canary]
-        begun.sort(key=_ENDS, reverse=True)
-        for request in begun:
+        while begun:
+            request = max(begun, key=_ENDS)
             goes_on = engine.goes_on_until(request, now)
             if goes_on > now - 2 * request.gap:
                 return goes_on
+            begun.remove(request)
         return None
 
     def _await_users(self) -> None:
@@ -340,7 +348,8 @@ class SimulatedEndpoint(Source):
     def _arm(self) -> None:
         """Plan to tell of the next chunk: of first ones at once, of others now and then."""
         now, engine = self._loop.time(), self.engine
-        goes_on = max(engine.next_token(now), self._told + _NOW_AND_THEN)
+        soon = self._told + _NOW_AND_THEN
+        goes_on = max(engine.next_token(now, soon=soon), soon)
         at = min(goes_on, engine.next_first(now), engine.next_arrival())
         self._token = None
         if at < inf:
@@ -373,7 +382,8 @@ class SimulatedEndpoint(Source):
         self._board.tell(self.target, Lease(now, until, "a planned pause"))
 
 
-def _alike(before: Standing, after: Standing) -> bool:
+def _alike(before: Standing, after: Standing, rules: Rules) -> bool:
     """Whether both come to the same, readiness and liveness, at whatever time."""
-    nothing_ends = before.died is None and after.died is None and after.hung_since is None
-    return nothing_ends and after.verdict is before.verdict
+    if after.verdict is not before.verdict or after.died is not before.died:
+        return False
+    return after.hangs_at(rules) == before.hangs_at(rules)

@@ -174,7 +174,8 @@ class MemoryLoop(asyncio.AbstractEventLoop):
             when, _, call, given = first
             if call is None:
                 continue
-            self._now = max(self._now, when)
+            if when > self._now:
+                self._now = when
             if timers and timers[0][0] <= self._now:  # before anything that it may call
                 ready.append(first)
                 while timers and timers[0][0] <= self._now:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
 from random import Random
 from typing import NamedTuple
 
@@ -100,6 +102,7 @@ _BUSY_REGIMES = _REGIMES[-2:]
 REGIMES = tuple(name for name, _, _ in _REGIMES)
 """What an engine's use may be, from none to full."""
 _PATIENCE = (30.0, 300.0)
+_AT = attrgetter("at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +131,9 @@ class Schedule:
 
     def arrivals(self) -> Iterator[Arrival]:
         """Return the users' requests, in the order in which they come; the same each time."""
-        random = Random(f"{self.seed}/users")
-        extra = sorted(self._crowds(), key=lambda arrival: arrival.at)
-        position = 0
-        for usual in self._usual(random):
-            while position < len(extra) and extra[position].at <= usual.at:
-                yield extra[position]
-                position += 1
-            yield usual
-        yield from extra[position:]
+        usual = self._usual(Random(f"{self.seed}/users"))
+        crowds = sorted(self._crowds(), key=_AT)
+        return merge(crowds, usual, key=_AT) if crowds else usual
 
     def _usual(self, random: Random) -> Iterator[Arrival]:
         ends = [*(regime.start for regime in self.regimes[1:]), self.seconds]

@@ -101,10 +101,12 @@ async def _judged(
         named[target.name].tell(loop.time() - began, str(evidence))
 
     def changed() -> None:
-        for endpoint in endpoints:
-            endpoint.changed()
+        for endpoint in served:
+            if endpoint.target.standing is not endpoint.written:
+                endpoint.changed()
 
     endpoints: list[SimulatedEndpoint] = []
+    served: list[SimulatedEndpoint] = []
     chosen = Settings(**{"health_check_enabled": True, "system_port": -1, **settings})
     board = Board(
         chosen,
@@ -125,6 +127,7 @@ async def _judged(
         endpoints.append(SimulatedEndpoint(engine, board, record, name))
     for endpoint in endpoints:
         endpoint.serve()
+        served.append(endpoint)
     for window in asleep:
         loop.call_at(window.start, loop.suspend, window.end - window.start)
     board.manager.start()
