@@ -42,6 +42,7 @@ from serinus.core.evidence import (
     Progress,
     Witness,
 )
+from serinus.core.renewal import renewed_often
 from serinus.core.rules import Rules
 from serinus.core.verdict import Standing
 
@@ -147,10 +148,11 @@ class Spread(NamedTuple):
         seconds = exp(min(self.mean + z * spread, 50.0))
         if most < inf:
             seconds = min(seconds, most * self.longest)
-        seconds = max(seconds, longest * self.longest)
-        return exp(ceil(log(max(seconds, _SHORTEST)) / _GRID) * _GRID)
+        seconds = max(seconds, longest * self.longest, _SHORTEST)
+        return exp(ceil(log(seconds) / _GRID) * _GRID)
 
 
+@renewed_often
 class Learned(NamedTuple):
     """All that is kept of one endpoint's times, in seconds."""
 
@@ -178,8 +180,9 @@ class Learned(NamedTuple):
             return self._passed(evidence, before, limits, late)
         if isinstance(evidence, Progress):
             return self._progressed(evidence, before, limits)
-        in_order = after.verdict.ready and not _may_be_behind_work(evidence, after)
-        if in_order or self.owed == _CONVALESCENCE:
+        if self.owed == _CONVALESCENCE:
+            return self
+        if after.verdict.ready and not _may_be_behind_work(evidence, after):
             return self
         return self._replace(owed=_CONVALESCENCE)
 

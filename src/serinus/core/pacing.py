@@ -147,11 +147,11 @@ def ask_at(standing: Standing, rules: Rules, *, early: float) -> float:
 
 def on_top_at(standing: Standing, rules: Rules) -> float | None:
     """Say when a canary is due on top of users' work, in monotonic seconds; None: not at all."""
-    pressing = None
-    if standing.suspected and not standing.asleep:
-        pressing = max(_pressing_at(standing, rules), standing.lease_until)
-    due = [at for at in (standing.doubted_at(rules), pressing) if at is not None]
-    return min(due, default=None)
+    doubted = standing.doubted_at(rules)
+    if standing.asleep or not standing.suspected:
+        return doubted
+    pressing = max(_pressing_at(standing, rules), standing.lease_until)
+    return pressing if doubted is None else min(doubted, pressing)
 
 
 def _pressing_at(standing: Standing, rules: Rules) -> float:

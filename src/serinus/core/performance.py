@@ -47,13 +47,14 @@ class Usual(NamedTuple):
         """Return how many times as long as usual this is; None until enough is known."""
         if self.samples < _ENOUGH:
             return None
-        return seconds / self.typical if seconds > self.typical + _LEAST else 1.0
+        typical = self.typical
+        return seconds / typical if seconds > typical + _LEAST else 1.0
 
     def after(self, seconds: float) -> Usual:
         """Take one more time."""
-        samples = self.samples + 1
-        step = (log(max(seconds, _SHORTEST)) - self.mean) / min(samples, _WINDOW)
-        return Usual(samples, self.mean + step)
+        samples, mean = self.samples + 1, self.mean
+        step = (log(max(seconds, _SHORTEST)) - mean) / min(samples, _WINDOW)
+        return Usual(samples, mean + step)
 
 
 class Drift(NamedTuple):
@@ -71,7 +72,7 @@ class Drift(NamedTuple):
         """Take one more."""
         recent = (*self.recent, ratio)[-_RECENT:]
         bound = sqrt(factor) if self.off else factor
-        off = len(recent) == _RECENT and _median(recent) > bound
+        off = len(recent) == _RECENT and max(recent) > bound and _median(recent) > bound
         return Drift(recent, off)
 
 

@@ -34,7 +34,7 @@ failure that is not excused, ends it; so does the end of the trouble, where work
 
 from __future__ import annotations
 
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from serinus.core.budget import Spending
 from serinus.core.evidence import (
@@ -205,8 +205,8 @@ class Standing(NamedTuple):
         """When the work in flight will count as stalled; None when there is none."""
         if not (self.pending and self.canary):
             return None
-        budget = rules.doubt if self.unanswered else rules.stall
-        return self._silence_counts_from(self.flow_at, rules) + min(budget, rules.stall)
+        budget = min(rules.doubt, rules.stall) if self.unanswered else rules.stall
+        return self._silence_counts_from(self.flow_at, rules) + budget
 
     def doubted_at(self, rules: Rules) -> float | None:
         """When a canary is due on top of work that stands still; None when it is not."""
@@ -238,6 +238,8 @@ class Standing(NamedTuple):
 
     def _silence_counts_from(self, since: float, rules: Rules) -> float:
         """When silence begins to count: neither a lease nor trouble of our own is part of it."""
+        if self.blind_since is None:
+            return max(since, self.lease_until)
         return max(since, self.lease_until, self._unseen_until(rules))
 
     def _unseen_until(self, rules: Rules) -> float:
@@ -258,72 +260,88 @@ class Standing(NamedTuple):
 
     def after(self, evidence: Evidence, rules: Rules) -> Standing:
         """Return the standing once `evidence` is known."""
-        told = self.words.after(evidence)
-        standing = self if told is self.words else self._replace(words=told)
-        return standing._seen(evidence, rules)._judged(evidence, rules)
+        words = self.words.after(evidence)
+        return self._seen(evidence, words, rules)._judged(evidence, rules)
 
-    def _seen(self, evidence: Evidence, rules: Rules) -> Standing:
+    def _seen(self, evidence: Evidence, words: Words, rules: Rules) -> Standing:
+        """Take evidence in; the most frequent first, and with one renewal for all that follows."""
         match evidence:
-            case CanaryPassed():
-                spent = self._spending(evidence.at, rules, tokens=evidence.tokens)
-                paid = self._replace(spent=spent, sent_at=evidence.at - evidence.total)
-                return paid._proven(evidence.at, rules, by_canary=True, flow=evidence.flow)
-            case Progress():
-                return self._progressed(evidence, rules)
             case Load():
-                return self._loaded(evidence)
+                return self._loaded(evidence, words)
+            case Progress():
+                return self._progressed(evidence, words, rules)
+            case CanaryPassed():
+                return self._proven(
+                    evidence.at,
+                    rules,
+                    by_canary=True,
+                    flow=evidence.flow,
+                    words=words,
+                    spent=self._spending(evidence.at, rules, tokens=evidence.tokens),
+                    sent_at=evidence.at - evidence.total,
+                )
+            case Tick():
+                return self
+        known = self if words is self.words else self._replace(words=words)
+        match evidence:
             case CanaryFailed():
                 unsent = evidence.fault in _UNSENT
-                spent = self.spent if unsent else self._spending(evidence.at, rules, tokens=1)
-                paid = self._replace(spent=spent)
+                spent = known.spent if unsent else known._spending(evidence.at, rules, tokens=1)
+                paid = known._replace(spent=spent)
                 return paid._failed(evidence, rules)
             case RequestFailed():
                 if evidence.fault is RequestFault.CLIENT:
-                    return self
-                return self._replace(suspect=True, rejected_at=evidence.at)
+                    return known
+                return known._replace(suspect=True, rejected_at=evidence.at)
             case SiblingFailed():
-                return self._replace(suspect=True)
+                return known._replace(suspect=True)
             case CanaryUnknown():
-                spent = self._spending(evidence.at, rules, tokens=1)
-                return self._replace(spent=spent, asked_at=evidence.at, suspect=True)
+                spent = known._spending(evidence.at, rules, tokens=1)
+                return known._replace(spent=spent, asked_at=evidence.at, suspect=True)
             case Spent():
-                spent = self._spending(
+                spent = known._spending(
                     evidence.at,
                     rules,
                     canaries=evidence.canaries,
                     tokens=evidence.tokens,
                     urgent=evidence.urgent,
                 )
-                return self._replace(spent=spent)
+                return known._replace(spent=spent)
             case Loading():
-                return self._replace(phase=evidence.phase)
+                return known._replace(phase=evidence.phase)
             case EngineDied():
-                return self._replace(died=evidence)
+                return known._replace(died=evidence)
             case Heard():
-                return self._told(evidence)
+                return known._told(evidence)
             case Lease():
-                return self._replace(lease_until=evidence.until)
+                return known._replace(lease_until=evidence.until)
             case Sleep():
-                return self._slept(evidence)
+                return known._slept(evidence)
             case Blinded():
-                return self._blinded(evidence, rules)
+                return known._blinded(evidence, rules)
             case Registered():
-                return Standing.of(evidence)._replace(spent=self.spent)
-            case Tick():
-                return self
+                return Standing.of(evidence)._replace(spent=known.spent)
             case _:
                 assert_never(evidence)
 
-    def _progressed(self, progress: Progress, rules: Rules) -> Standing:
-        begun_at = progress.at if progress.began_at is None else progress.began_at
-        flowed_at = progress.at if progress.flow_at is None else progress.flow_at
-        known = self._replace(progress_at=progress.at, begun_at=max(self.begun_at, begun_at))
-        if self.turned_away is not None and known.begun_at < self.turned_away:
+    def _progressed(self, progress: Progress, words: Words, rules: Rules) -> Standing:
+        at, began_at = progress.at, progress.began_at
+        begun_at = max(self.begun_at, at if began_at is None else began_at)
+        flowed_at = at if progress.flow_at is None else progress.flow_at
+        if self.turned_away is not None and begun_at < self.turned_away:
+            known = self._replace(words=words, progress_at=at, begun_at=begun_at)
             return known._flowed(flowed_at) if progress.flow else known
-        proven = known._proven(
-            progress.at, rules, by_canary=False, flow=progress.flow, flow_at=flowed_at
+        proven = self._proven(
+            at,
+            rules,
+            by_canary=False,
+            flow=progress.flow,
+            flow_at=flowed_at,
+            words=words,
+            progress_at=at,
+            begun_at=begun_at,
         )
-        if self.suspect and known.begun_at < self.rejected_at:  # older requests may well go on
+        if self.suspect and begun_at < self.rejected_at:  # older requests may well go on
             proven = proven._replace(suspect=True)
         if self._revived(progress, rules):
             proven = proven._replace(died=None)
@@ -343,17 +361,24 @@ class Standing(NamedTuple):
         by_canary: bool,
         flow: bool,
         flow_at: float | None = None,
+        **known: Any,
     ) -> Standing:
+        """Take a proof in; `known`: what else changes with it."""
         flowed_at = at if flow_at is None else flow_at
-        return self._replace(
-            failures=0,
+        proven = self._replace(
             successes=self.successes + 1,
             proven_at=at,
             proven_by_canary=by_canary,
             asked_at=at if by_canary else self.asked_at,
-            cleared_at=at if by_canary and self.suspect else self.cleared_at,
             flow_at=max(self.flow_at, flowed_at if flow else self._unseen_until(rules)),
             unanswered=self.unanswered and not (by_canary or flow),
+            **known,
+        )
+        if self._untroubled:
+            return proven
+        return proven._replace(
+            failures=0,
+            cleared_at=at if by_canary and self.suspect else self.cleared_at,
             turned_away=None,
             hung_since=None,
             blind_since=None,
@@ -363,18 +388,32 @@ class Standing(NamedTuple):
             asleep=None,
         )
 
+    @property
+    def _untroubled(self) -> bool:
+        """Whether nothing is remembered that a proof would end."""
+        if self.failures or self.suspect or self.asleep is not None or self.phase is not None:
+            return False
+        gone = self.died is None and self.hung_since is None
+        return gone and self.turned_away is None and self.blind_since is None
+
     def _flowed(self, at: float) -> Standing:
         if at <= self.flow_at:
             return self
         return self._replace(flow_at=at, unanswered=False)
 
-    def _loaded(self, load: Load) -> Standing:
+    def _loaded(self, load: Load, words: Words) -> Standing:
         if load.pending is None:
-            return self
-        known = self._replace(pending=self.words.pending, newcomers=load.newcomers)
-        if load.flow_at is not None:
-            return known._flowed(load.flow_at)
-        return known._flowed(load.at) if known.busy and not self.busy else known
+            return self._replace(words=words)
+        pending, flowed_at = words.pending, load.flow_at
+        if flowed_at is None:
+            flowed_at = load.at if pending and not self.busy else self.flow_at
+        return self._replace(
+            words=words,
+            pending=pending,
+            newcomers=load.newcomers,
+            flow_at=max(self.flow_at, flowed_at),
+            unanswered=self.unanswered and flowed_at <= self.flow_at,
+        )
 
     def _told(self, heard: Heard) -> Standing:
         """Take the engine's own word: no verdict; a question once when it turns to "not well"."""

@@ -43,6 +43,7 @@ from serinus.core.evidence import (
     RequestFailed,
     RequestFault,
     Sleep,
+    Tick,
     Witness,
 )
 from serinus.core.renewal import renewed_often
@@ -100,26 +101,29 @@ class Words(NamedTuple):
     def pending(self) -> int | None:
         """Users' work, by whoever says more; None as long as nobody has said."""
         seen = None if self.in_flight is None else self.in_flight.pending
-        known = [number for number in (seen, self.reported) if number is not None]
-        return max(known, default=None)
+        if seen is None or self.reported is None:
+            return self.reported if seen is None else seen
+        return max(seen, self.reported)
 
     def after(self, evidence: Evidence) -> Words:
         """Return the words once `evidence` is known."""
-        match evidence:
-            case CanaryPassed():
-                return self._replace(canary=evidence, process=None)
-            case CanaryFailed() | CanaryUnknown():
-                return self._replace(canary=evidence)
+        match evidence:  # the most frequent first
+            case Load():
+                return self._loaded(evidence)
             case Progress():
                 started = self.process if isinstance(self.process, EngineDied) else None
                 if evidence.witness is _COUNTERS:
                     return self._replace(counters=evidence, process=started)
                 return self._replace(traffic=evidence, process=started)
+            case CanaryPassed():
+                return self._replace(canary=evidence, process=None)
+            case Tick():
+                return self
+            case CanaryFailed() | CanaryUnknown():
+                return self._replace(canary=evidence)
             case RequestFailed():
                 blamed = evidence.fault is not RequestFault.CLIENT
                 return self._replace(traffic=evidence) if blamed else self
-            case Load():
-                return self._loaded(evidence)
             case Heard():
                 return self._replace(health=evidence)
             case EngineDied():
