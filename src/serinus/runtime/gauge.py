@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from serinus.core.evidence import CanaryPassed
@@ -37,7 +36,6 @@ class Goals(NamedTuple):
 Subject = TypeVar("Subject")
 
 _NEVER, _STEADY, _MET = Usual(), Drift(), Quota()
-_NO_GAPS: Mapping[int, Usual] = MappingProxyType({})
 """What every measure begins with: one of each for all gauges, which are many."""
 
 
@@ -71,8 +69,8 @@ class Gauge(Generic[Subject]):
         self._mend = mend
         self.first = _NEVER
         self.first_drift = _STEADY
-        self.gaps = _NO_GAPS
-        """By the level of load."""
+        self.gaps: dict[int, Usual] | None = None
+        """By the level of load; None before the first."""
         self.gap_drift = _STEADY
         self.first_objective = _MET
         self.gap_objective = _MET
@@ -94,10 +92,13 @@ class Gauge(Generic[Subject]):
             return
         goals = self._goals
         if goals.factor:
+            if self.gaps is None:
+                self.gaps = {}
             level = level_of(in_flight)
             usual = self.gaps.get(level, _NEVER)
-            usual, self.gap_drift = self._drift("slow_tokens", usual, self.gap_drift, gap)
-            self.gaps = {**self.gaps, level: usual}
+            self.gaps[level], self.gap_drift = self._drift(
+                "slow_tokens", usual, self.gap_drift, gap
+            )
         if goals.token_gap:
             self.gap_objective = self._asked(
                 "objective: token gap", self.gap_objective, gap, goals.token_gap

@@ -249,9 +249,12 @@ class HealthCheckManager:
         return True
 
     def _ask_if_due(self, target: HealthCheckTarget, now: float) -> bool:
-        asked = self._asks_by(target, now, now + SLACK)
-        exam = target.run is None and self._exam_at(target, 1.0) <= now + SLACK
-        if not (asked or exam) or not self._can_be_asked(target):
+        if not self._can_be_asked(target):
+            return False
+        exam = False
+        if target.examiner is not None and target.run is None:
+            exam = self._exam_at(target, 1.0) <= now + SLACK
+        if not (exam or self._asks_by(target, now, now + SLACK)):
             return False
         self._agenda.drop(target)
         if target.run is not None:

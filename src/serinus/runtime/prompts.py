@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 __all__ = ["Prompt", "Prompts", "size_of"]
@@ -63,15 +62,15 @@ class _Longest(NamedTuple):
 
     def after(self, seconds: float) -> _Longest:
         """Take one more time."""
-        cached = seconds * _CACHED < self.longest
-        fading = _FADING_BY_CACHED if cached and self.confirmed else _FADING
-        confirmed = self.confirmed if cached else 0 < seconds <= self.longest * _CACHED
-        return _Longest(self.times + 1, max(seconds, self.longest * fading), confirmed)
+        times, longest, confirmed = self
+        cached = seconds * _CACHED < longest
+        fading = _FADING_BY_CACHED if cached and confirmed else _FADING
+        if not cached:
+            confirmed = 0 < seconds <= longest * _CACHED
+        return _Longest(times + 1, max(seconds, longest * fading), confirmed)
 
 
 _NOTHING = _Longest()
-_NONE: Mapping[int, _Longest] = MappingProxyType({})
-"""What an endpoint has that was never used: one for all of them."""
 
 
 class Prompts:
@@ -80,16 +79,23 @@ class Prompts:
     __slots__ = ("_read", "_slowest")
 
     def __init__(self) -> None:
-        self._read = _NONE
+        self._read: dict[int, _Longest] | None = None
+        """None of an endpoint that was never used, of which there may be many."""
         self._slowest = _NOTHING
         """Seconds for a token, of long prompts."""
 
     def read(self, size: int, seconds: float) -> None:
         """Take in that a prompt was read, in which nothing else went on for so long."""
+        if self._read is None:
+            self._read = {}
         level = _level(size)
-        self._read = {**self._read, level: self._read.get(level, _NOTHING).after(seconds)}
+        self._read[level] = self._read.get(level, _NOTHING).after(seconds)
         if size >= _LONG:
             self._slowest = self._slowest.after(seconds / size)
+
+    def may_take(self, seconds: float, sizes: Iterable[int | None]) -> bool:
+        """Say whether reading all of these may take so long."""
+        return seconds <= _LEAST or seconds <= self.longest(sizes)
 
     def longest(self, sizes: Iterable[int | None]) -> float:
         """Return how long reading all of these may take, in seconds; infinite if nobody knows."""
@@ -97,11 +103,13 @@ class Prompts:
         return max(sum(each) + (_MARGIN - 1) * max(each, default=0.0), _LEAST)
 
     def _longest(self, size: int | None) -> float:
-        if size is None:
+        if size is None or self._read is None:
             return inf
         seen, most = 0, 0.0
         for level in range(_level(size), _LEVELS + 1):
-            read = self._read.get(level, _NOTHING)
+            read = self._read.get(level)
+            if read is None:
+                continue
             seen, most = seen + read.times, max(most, read.longest)
             if seen >= _ENOUGH:
                 by_token = self._slowest.longest * size

@@ -180,12 +180,14 @@ class Served(Source):
 
     def alerted(self, alert: bool, /) -> None:  # noqa: FBT001 - a call's only word
         """Have each good chunk told at once, or no more."""
-        traffic, now = self.traffic, self._board.clock()
-        standing = self._board.endpoints[self._address].target.standing
-        if alert or traffic.alert or standing.blind_since is not None:
-            traffic.unsettled_at = now
+        traffic, board = self.traffic, self._board
+        standing = board.endpoints[self._address].target.standing
+        was_alert = traffic.alert
+        if alert or was_alert or standing.blind_since is not None:
+            traffic.unsettled_at = board.clock()
         traffic.unsettled_at = max(traffic.unsettled_at, standing.lease_until)
-        traffic.alert = alert
+        if alert is not was_alert:
+            traffic.alert = alert
 
     def _witness(self, evidence: Progress | Load | RequestFailed) -> None:
         watched = self.watched

@@ -160,7 +160,7 @@ class Traffic:
         if len(expecting) < self.in_flight and oldest.began > silent_from + _AT_ONCE:
             return False
         reading = now - max(oldest.began, self.seen_at)
-        return reading <= self.prompts.longest(prompt.size for prompt in expecting)
+        return self.prompts.may_take(reading, (prompt.size for prompt in expecting))
 
     def begun(self, stream: int, now: float) -> None:
         """Note the first item of a stream, which says how long its prompt was read."""
@@ -235,7 +235,7 @@ class Traffic:
     def went_well(self, now: float) -> None:
         """Note that a request with output came to its end, which is flow too."""
         self.flow_at = now
-        if self.alert:
+        if self._alert:
             self.told_at = now
             self.witness(Progress(now, began_at=self.first_at))
 
