@@ -158,3 +158,17 @@ async def test_a_start_that_fails_fails_the_servers_start() -> None:
     await server.startup()
     with pytest.raises(OSError, match="the status port is taken"):
         await server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("engine", "enabled", "warned"),
+    [("openai", False, True), ("openai", True, False), (None, False, False)],
+)
+async def test_an_engine_without_canaries_is_said_to_be_ready_whatever_happens(
+    caplog: pytest.LogCaptureFixture, engine: str | None, enabled: bool, warned: bool
+) -> None:
+    """Whoever names an engine means it to be asked, and may have forgotten the other setting."""
+    given = settings(health_check_enabled=enabled)
+    async with watched(Model(GOOD), given, engine=engine, model="tiny"):
+        pass
+    assert ("DYN_HEALTH_CHECK_ENABLED is not true" in caplog.text) is warned

@@ -104,6 +104,12 @@ class HealthMiddleware:
             name = "" if self._engine is None else self._engine.name
             self._traffic = endpoint.watch(self._question(scope), engine=name)
             logger.info("watching %s inside the app", self._address)
+            if self._engine is not None and not self._runtime.settings.health_check_enabled:
+                logger.warning(
+                    "no canaries for %s, so it is ready whatever happens: "
+                    "DYN_HEALTH_CHECK_ENABLED is not true",
+                    self._address,
+                )
 
     def _leave(self) -> None:
         if self._ours:
