@@ -31,7 +31,7 @@ class Server:
     """The server's end: the lifespan, and requests."""
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self.app = app
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self.said: list[Message] = []
         self._heard = asyncio.Event()
@@ -51,7 +51,7 @@ class Server:
             "state": self.state,
             "app": self,  # as Starlette does
         }
-        self._task = asyncio.create_task(_run(self._app, scope, self._inbox.get, send))
+        self._task = asyncio.create_task(_run(self.app, scope, self._inbox.get, send))
         self._inbox.put_nowait({"type": "lifespan.startup"})
         heard = asyncio.create_task(self._heard.wait())
         await asyncio.wait({self._task, heard}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +71,7 @@ class Server:
         take: Callable[[], Awaitable[None]] | None = None,
     ) -> Request:
         """Send a request whose body is there at once; `take` is what each piece waits for."""
-        return Request(self._app, path, method, take)
+        return Request(self.app, path, method, take)
 
 
 class Request:

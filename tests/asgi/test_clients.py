@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from serinus import Runtime
+from serinus.asgi import HealthMiddleware
 from serinus.asgi.rounds import PACE
 from serinus.asgi.types import Receive, Send
 from serinus.core.evidence import RequestFault
@@ -52,7 +54,7 @@ def traffic_of(runtime: Runtime) -> Traffic:
 
 @pytest.mark.parametrize("at", range(MANY))
 async def test_a_client_who_reads_slowly_is_not_the_engines_silence(at: int) -> None:
-    """Whichever piece is the one that the server cannot write: five minutes later all is well."""
+    """Whichever piece it is that the server cannot write, for longer than a stall is allowed."""
     valve = Valve()
     valve.close_at = at
     never = settings(adaptive=False)
@@ -61,7 +63,7 @@ async def test_a_client_who_reads_slowly_is_not_the_engines_silence(at: int) -> 
         await asyncio.sleep(MANY * 0.1 + 1)
         traffic = traffic_of(runtime)
         assert (traffic.in_flight, traffic.awaiting) == (1, 0)
-        await asyncio.sleep(300)
+        await asyncio.sleep(2 * STALL)
         assert runtime.report().readiness.ready
         assert traffic.widest <= 0.2 + PACE
         valve.open()
@@ -231,6 +233,41 @@ async def test_an_app_may_send_while_another_of_its_pieces_waits(
         assert traffic.in_flight == traffic.awaiting == 0
 
 
+@pytest.mark.parametrize("first", [token(), b"once upon a time"])
+@pytest.mark.parametrize("waits", [0.3, 30.0])
+async def test_pieces_that_overtake_one_that_waits_are_counted_too(
+    first: bytes, waits: float
+) -> None:
+    """A server may keep one task's piece waiting while it takes another's."""
+    taken = 0
+
+    async def take() -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 2:
+            await asyncio.sleep(waits)
+
+    async def answer(_receive: Receive, send: Send) -> None:
+        async def put(piece: bytes) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
+        await put(token())
+        late = asyncio.create_task(put(first))
+        for number in range(MANY):
+            await asyncio.sleep(0.1)
+            await put(token() if number % 4 else b"there was a")
+        await late
+        await put(token())
+        await send({"type": "http.response.body", "body": b""})
+
+    async with watched(Model(answer)) as (server, runtime):
+        await server.request(take=take).answered()
+        traffic = traffic_of(runtime)
+        assert (traffic.chunks, traffic.finished, traffic.errors) == (MANY + 3, 1, {})
+        assert traffic.in_flight == traffic.awaiting == 0
+
+
 @pytest.mark.parametrize("at", [0, 1, SAMPLE, SAMPLE + 1])
 async def test_what_the_server_raises_comes_out_once(at: int) -> None:
     """Whatever it is: the piece is not sent again. The app could not catch it: it is a failure."""
@@ -243,6 +280,45 @@ async def test_what_the_server_raises_comes_out_once(at: int) -> None:
         assert len(request.messages) == 1 + at + 1
         traffic = traffic_of(runtime)
         assert (traffic.errors, traffic.in_flight) == ({RequestFault.SERVER: 1}, 0)
+
+
+@pytest.mark.parametrize("at", [0, 1, SAMPLE, SAMPLE + 1])
+async def test_an_app_that_goes_on_after_a_piece_was_lost_owes_again(at: int) -> None:
+    """It caught what the server raised: the next piece is owed as if nothing had been."""
+    valve = Valve()
+    valve.close_at, valve.error = at, TimeoutError("the server's own")
+
+    async def answer(_receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
+        for _ in range(at + 2):
+            await asyncio.sleep(0.1)
+            with suppress(TimeoutError):
+                await send({"type": "http.response.body", "body": token(), "more_body": True})
+            if valve.closed.is_set():
+                valve.close_at = -1
+                valve.open()
+        await asyncio.Event().wait()
+
+    async with watched(Model(answer)) as (server, runtime):
+        request = server.request(take=valve.take)
+        await asyncio.sleep(0.1 * (at + 2) + 3 * PACE)
+        traffic = traffic_of(runtime)
+        assert (traffic.in_flight, traffic.awaiting) == (1, 1)
+        request.task.cancel()
+
+
+async def test_nobody_goes_round_when_all_is_answered() -> None:
+    """Whatever becomes of a request."""
+    async with watched(Model(streams(*[token()] * 3))) as (server, _):
+        assert isinstance(server.app, HealthMiddleware)
+        rounds = server.app._rounds
+        ends = server.request(), server.request()
+        await asyncio.sleep(0.15)
+        assert rounds._timer is not None
+        ends[0].task.cancel()
+        await asyncio.wait([one.task for one in ends])
+        assert not rounds._looks
+        assert rounds._timer is None
 
 
 async def test_a_piece_can_be_sent_by_a_task_of_its_own() -> None:
@@ -275,6 +351,15 @@ async def test_an_error_is_found_at_any_place(place: int) -> None:
         traffic = traffic_of(runtime)
         assert (traffic.errors, traffic.chunks) == ({RequestFault.SERVER: 1}, MANY - 1)
         assert traffic.in_flight == traffic.awaiting == 0
+
+
+async def test_an_error_anywhere_in_the_last_event_is_found() -> None:
+    """One that does not begin as errors do is looked for where an answer ends."""
+    hidden = event({"id": "cmpl-1", "error": {"message": "CUDA error", "code": 500}})
+    async with watched(Model(streams(token(), token(), hidden))) as (server, runtime):
+        await server.request().answered()
+        traffic = traffic_of(runtime)
+        assert (traffic.errors, traffic.finished) == ({RequestFault.SERVER: 1}, 0)
 
 
 NAMED = b'event: content_block_delta\ndata: {"delta": {"text": "x"}}\n\n'
