@@ -95,6 +95,16 @@ async def test_an_engine_that_says_it_is_dead_is_dead() -> None:
         assert (report.liveness.live, str(report.liveness.reason)) == (False, "engine_died")
 
 
+async def test_an_app_that_has_lost_its_device_is_dead() -> None:
+    """Its server answers on; each answer is the same."""
+    body = b'{"error": {"message": "CUDA error: device-side assert triggered"}}'
+    lost = streams(body, status=500, pace=0.01)
+    async with watched(Model(lost), engine="vllm", model="tiny") as (_, runtime):
+        await asyncio.sleep(1)
+        report = runtime.report()
+        assert (report.liveness.live, str(report.liveness.reason)) == (False, "engine_died")
+
+
 async def test_a_question_that_is_not_understood_accuses_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

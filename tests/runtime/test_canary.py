@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from serinus.core.evidence import CanaryFailed, CanaryFault, CanaryPassed, EngineDied
-from serinus.runtime.canary import Handler, ask_handler, death_in
+from serinus.runtime.canary import Handler, ask_handler
 from serinus.runtime.context import Context
 from tests.runtime.engines import EngineDeadError
 
@@ -161,40 +160,3 @@ async def test_an_iterator_without_aclose_is_good_enough() -> None:
 
     (passed,) = await asked(lambda _request, _context: Once())
     assert isinstance(passed, CanaryPassed)
-
-
-def chained(*errors: BaseException, by: str) -> BaseException:
-    """Chain errors, the first raised last."""
-    for error, cause in pairwise(errors):
-        setattr(error, by, cause)
-    return errors[0]
-
-
-class EngineDiedError(Exception):
-    """Another spelling of it."""
-
-
-class OurEngineDead(EngineDeadError):  # noqa: N818 - a name that says nothing
-    """Known by its base."""
-
-
-@pytest.mark.parametrize("by", ["__cause__", "__context__"])
-def test_a_death_is_found_under_other_errors(by: str) -> None:
-    """Frameworks wrap what engines raise."""
-    deep = chained(RuntimeError(), ValueError(), EngineDeadError(), by=by)
-    assert death_in(deep)
-    assert not death_in(chained(RuntimeError(), ValueError(), by=by))
-
-
-@pytest.mark.parametrize("error", [EngineDeadError(), EngineDiedError(), OurEngineDead()])
-def test_a_death_is_known_by_its_name_or_its_bases(error: Exception) -> None:
-    """No engine is imported to know its errors."""
-    assert death_in(error)
-    assert not death_in(RuntimeError("EngineDeadError"))
-
-
-def test_a_chain_without_an_end_is_not_followed_for_ever() -> None:
-    """Errors can be chained in a circle by hand."""
-    one, other = RuntimeError(), RuntimeError()
-    one.__cause__, other.__cause__ = other, one
-    assert not death_in(one)

@@ -177,6 +177,20 @@ async def test_an_engine_that_calls_itself_ill_is_asked_at_once() -> None:
         await rig.until(lambda: not rig.live, seconds=2, what="not live")
 
 
+async def test_an_engine_that_has_lost_its_device_is_dead() -> None:
+    """It answers every request, and will answer none well until it is started anew."""
+    engine = ScriptedEngine()
+    async with scripted(engine) as url, over(url, canary_wait_time=0.5) as rig:
+        await rig.until_ready()
+        engine.answers["/v1/completions"] = engine.error(
+            500, "Server error: CUDA error: an illegal memory access was encountered"
+        )
+        await rig.until(lambda: not rig.live, seconds=2, what="not live")
+        assert rig.reason() is Reason.ENGINE_DIED
+        engine.answers["/v1/completions"] = engine.token()
+        await rig.until(lambda: rig.live and rig.ready, seconds=5, what="a new process")
+
+
 async def test_a_health_page_that_generates_is_asked_in_doubt_alone() -> None:
     """SGLang's costs a second and a request, which would look like users' work."""
     engine = ScriptedEngine()

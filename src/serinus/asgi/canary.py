@@ -11,11 +11,10 @@ from serinus.core.evidence import (
     CanaryFault,
     CanaryPassed,
     CanaryUnknown,
-    EngineDied,
 )
 from serinus.engines import AnswerReader, Blame, Engine
 from serinus.errors import EngineError, excerpt
-from serinus.runtime.canary import death_in
+from serinus.runtime.deaths import failed_for_good
 from serinus.runtime.overload import Overload
 from serinus.runtime.target import Answer
 
@@ -59,8 +58,9 @@ class Canary:
         except Exception as error:  # noqa: BLE001 - whatever an app raises is evidence
             detail = f"{type(error).__name__}: {excerpt(error)}"
             failed = CanaryFailed(self._clock(), sent, CanaryFault.RAISED, detail)
-            return (failed, EngineDied(failed.at, detail)) if death_in(error) else (failed,)
-        return (self._weighed(reader, reply, sent),)
+            return failed_for_good(failed, error)
+        outcome = self._weighed(reader, reply, sent)
+        return failed_for_good(outcome) if isinstance(outcome, CanaryFailed) else (outcome,)
 
     async def _first_model(self) -> str:
         """Look up the name to ask for, once. Raises EngineError."""

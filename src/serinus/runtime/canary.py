@@ -17,14 +17,12 @@ from serinus.core.transcript import Transcript
 from serinus.errors import excerpt
 from serinus.runtime.answers import error_in, looks_bad, tokens_in
 from serinus.runtime.context import Context
+from serinus.runtime.deaths import death_in, failed_for_good
 
-__all__ = ["Handler", "ask_handler", "death_in", "examine_handler"]
+__all__ = ["Handler", "ask_handler", "examine_handler"]
 
 Handler: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 """A handler in its two-argument form."""
-
-_DEATHS = frozenset({"EngineDeadError", "EngineDiedError"})
-"""Exceptions by which engines say that they are gone (vLLM's is EngineDeadError)."""
 
 
 async def ask_handler(
@@ -41,13 +39,13 @@ async def ask_handler(
                 first = clock() - sent
             error = error_in(item) if looks_bad(item) else None
             if error is not None:
-                return (CanaryFailed(clock(), sent, CanaryFault.ERROR_ITEM, error),)
+                return failed_for_good(CanaryFailed(clock(), sent, CanaryFault.ERROR_ITEM, error))
             items += 1
             tokens += tokens_in(item)
     except Exception as error:  # noqa: BLE001 - whatever a handler raises is evidence
         detail = f"{type(error).__name__}: {excerpt(error)}"
         failed = CanaryFailed(clock(), sent, CanaryFault.RAISED, detail)
-        return (failed, EngineDied(failed.at, detail)) if death_in(error) else (failed,)
+        return failed_for_good(failed, error)
     finally:
         close = getattr(stream, "aclose", None)
         if close is not None:
@@ -114,15 +112,3 @@ def _fresh(payload: Any) -> Any:
             for key, value in payload.items()
         }
     return [_fresh(value) if isinstance(value, dict | list) else value for value in payload]
-
-
-def death_in(error: BaseException) -> bool:
-    """Say whether an exception is an engine's own word that it is dead, chained causes included."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return False
-        if any(kind.__name__ in _DEATHS for kind in type(seen).__mro__):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False

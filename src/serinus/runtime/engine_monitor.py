@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from serinus.errors import SettingsError, excerpt
-from serinus.runtime.canary import death_in
+from serinus.runtime.deaths import death_in
 
 __all__ = ["EngineMonitor"]
 

@@ -13,13 +13,13 @@ from serinus.core.evidence import (
     Phase,
 )
 from serinus.engines import Blame
+from serinus.runtime.deaths import says_dead
 from serinus.runtime.overload import Overload
 from serinus.runtime.target import Answer
 from serinus.sidecar.asker import outcome_of
 from serinus.sidecar.client import Exchange
 from serinus.sidecar.life import Stage
 from serinus.sidecar.presence import Presence
-from serinus.sidecar.words import says_dead
 
 __all__ = ["Weighing", "unknown_model"]
 
@@ -47,7 +47,7 @@ class Weighing:
         if failure is None:
             return (outcome,)
         self._presence.contact = failure.detail
-        if says_dead(failure):
+        if says_dead(failure.detail):
             self._presence.said_dead(failure.detail)
         elif failure.blame is Blame.LOAD:
             return (self._overload.weighed(outcome),)

@@ -1,6 +1,6 @@
-"""What an engine says of itself: its own `/health`, and that it is dead.
+"""What an engine says of itself on its own `/health`.
 
-Its health is one witness among others. It is written down, and it explains; it decides nothing: a
+It is one witness among others. It is written down, and it explains; it decides nothing: a
 frozen engine says 200, and a busy one may not answer at all.
 """
 
@@ -9,12 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from serinus.core.evidence import Heard
-from serinus.engines import Failure
 
-__all__ = ["OwnHealth", "says_dead"]
-
-_DEAD = ("EngineDeadError", "EngineCore encountered an issue", "EngineDiedError")
-"""vLLM's, as it answers requests between the death of its core and its own end."""
+__all__ = ["OwnHealth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +38,3 @@ class OwnHealth:
 
     def __str__(self) -> str:
         return self.trouble if self.status is None else str(self.status)
-
-
-def says_dead(failure: Failure) -> bool:
-    """Whether an answer is the engine's own word that it is dead, and not just one bad answer."""
-    return any(word in failure.detail for word in _DEAD)

@@ -149,7 +149,7 @@ class SimulatedEndpoint(Source):
             if request.bad:
                 await self._until(request.ends)
                 if request.fate is Fate.ERROR:
-                    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+                    raise RuntimeError("the engine cannot answer this")
                 if request.fate is Fate.ERROR_ITEM:
                     yield {"finish_reason": "error: the engine failed"}
                 return
