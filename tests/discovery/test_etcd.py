@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -123,6 +124,21 @@ async def test_a_watch_that_would_begin_in_what_was_compacted_says_so(world: Etc
         with pytest.raises(DiscoveryError, match="compacted"):
             async with asyncio.timeout(20), aclosing(session.watch(PREFIX, listing)) as changes:  # type: ignore[type-var]
                 await anext(changes)
+
+
+async def test_a_key_that_is_no_text_is_passed_on_for_others_to_name(world: EtcdWorld) -> None:
+    """Listed and watched, with what is no text escaped; others of the prefix are as they were."""
+    raw = b64encode(f"{PREFIX}a".encode() + b"\xff").decode()
+    shown = f"{PREFIX}a\\xff"
+    async with kept(world) as session:
+        await world.call("kv/put", key=raw, value="MQ==")
+        await session.put(KEY, b"1")
+        assert (await session.list(PREFIX)).entries == {shown: b"1", KEY: b"1"}
+        async with watched(session, PREFIX) as seen:
+            await world.call("kv/deleterange", key=raw)
+            await world.call("kv/put", key=raw, value="Mg==")
+            await until(lambda: len(seen) == 2)
+        assert seen == [Change(shown, None), Change(shown, b"2")]
 
 
 async def test_a_watch_goes_on_when_what_it_has_seen_is_compacted(world: EtcdWorld) -> None:

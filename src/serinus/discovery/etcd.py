@@ -294,8 +294,7 @@ class _Session:
                 said |= {"revision": answer["header"]["revision"], "serializable": True}
             found = answer.get("kvs", ())
             for entry in found:
-                with suppress(UnicodeDecodeError):  # no key of ours or of the reference
-                    entries[b64decode(entry["key"]).decode()] = b64decode(entry.get("value", ""))
+                entries[_key(entry)] = b64decode(entry.get("value", ""))
             if not answer.get("more"):
                 return Listing(entries, mark=int(str(said["revision"])))
             said["key"] = _text(b64decode(found[-1]["key"]) + b"\0")
@@ -311,12 +310,8 @@ class _Session:
                 raise DiscoveryError(f"{self._door.place}: the watch ended: {excerpt(why)}")
             for event in answer.get("events", ()):
                 entry = event["kv"]
-                try:
-                    key = b64decode(entry["key"]).decode()
-                except UnicodeDecodeError:
-                    continue
                 gone = event.get("type") == "DELETE"
-                yield Change(key, None if gone else b64decode(entry.get("value", "")))
+                yield Change(_key(entry), None if gone else b64decode(entry.get("value", "")))
 
     async def keep(self) -> None:
         beat = self._ttl / _BEATS
@@ -352,6 +347,11 @@ def _range(prefix: str) -> dict[str, object]:
     """
     first = prefix.encode()
     return {"key": _text(first), "range_end": _text(first[:-1] + bytes([first[-1] + 1]))}
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    """Return an entry's key; what is no text in it is escaped, so that it can be named."""
+    return b64decode(entry["key"]).decode(errors="backslashreplace")
 
 
 def _text(raw: bytes) -> str:
