@@ -151,7 +151,7 @@ class Exchange(Account):
                 if (
                     not left
                     or not message["more_body"]
-                    or ((first := body[0]) != _DATA and first != _EVENT)
+                    or (body[0] != _DATA and body[0] != _EVENT)
                     or body[9] == _ERROR
                 ):
                     body = None
@@ -164,7 +164,7 @@ class Exchange(Account):
                 begin()
                 return
             piece = body
-            came = now = clock()  # from here on as in `accounted`
+            came = now = clock()  # from here on to `waits` as in `brought`
             left -= 1
             silent = now - traffic.flow_at
             traffic.flow_at = now
@@ -202,8 +202,7 @@ class Exchange(Account):
             """Go on after a rest that is to be known: it is one of the sample, or was seen."""
             nonlocal left
             if alike:
-                self._last = came
-                self._sampled(clock())
+                self.sampled(clock() - came)
                 left = SAMPLE
             elif self._left is not None and not self._told:
                 self.owes()

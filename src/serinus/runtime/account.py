@@ -56,7 +56,7 @@ class Account:
 
     def brought(self) -> None:
         """Note a good item; from here on the consumer has it."""
-        traffic = self._traffic
+        traffic, before = self._traffic, self._last
         self._last = now = traffic.clock()
         if not self._resting:
             self._resting = True
@@ -68,7 +68,7 @@ class Account:
             traffic.begun(self._mine, now)
             return
         if not self._left:  # the consumer still has the one before
-            self._sampled(now)
+            self.sampled(now - before)
         assert self._left
         self._left -= 1
         silent = now - max(traffic.waiting_since, traffic.flow_at)
@@ -83,14 +83,14 @@ class Account:
         self._resting = False
         now = self._traffic.clock()
         if self._left == 0:
-            self._sampled(now)
+            self.sampled(now - self._last)
         if not self._traffic.awaiting:
             self._traffic.ends_rest(now)
         self._traffic.awaiting += 1
 
-    def _sampled(self, now: float) -> None:
-        """Note how long the consumer had an item; not each time, for its cost."""
-        self._rested += now - self._last
+    def sampled(self, rest: float) -> None:
+        """Note for how many seconds the consumer had an item; not each time, for its cost."""
+        self._rested += rest
         self._rests += 1
         self._left = SAMPLE
 
