@@ -79,7 +79,7 @@ class Request:
         """Its length in tokens."""
         self.tokens = 0
         """How many it has brought when it is over."""
-        self.work = 0.0
+        self.work = inf
         """The work that the engine had done when the first token came."""
         self.fate = _TOKENS
         self.bad = False
@@ -112,6 +112,7 @@ class SimulatedEngine:
         self._crashes = tuple(w for w in self.windows if w.fault is Fault.CRASH)
         self._long = tuple(w for w in self.windows if w.fault is Fault.LONG_PREFILL)
         self._asleep = asleep
+        self._gap = schedule.pace.gap
         self._slots = [began] * schedule.pace.slots
         self._to_come = schedule.arrivals()
         self._next = next(self._to_come, None)
@@ -182,14 +183,15 @@ class SimulatedEngine:
         if self._next is None:
             return inf
         at = self.began + self._next.at
-        asleep = _on(self._asleep, at) if self._asleep else None
-        return at if asleep is None else asleep.end
+        if self._asleep and (asleep := _on(self._asleep, at)) is not None:
+            return asleep.end
+        return at
 
     def ask(self, now: float) -> Request:
         """Take in a canary: one token."""
         self.advance(now)
         request = Request(now, canary=True)
-        self._settle(request, Arrival(now, 1, self.schedule.pace.gap, inf))
+        self._settle(request, Arrival(now, 1, self._gap, inf))
         heappush(self.active, request)
         return request
 
@@ -222,14 +224,12 @@ class SimulatedEngine:
     def _settle(self, request: Request, arrival: Arrival) -> None:
         """Compute all that will come of a request."""
         at = request.arrived
-        crash = next((w for w in self._crashes if at < w.end), None) if self._crashes else None
+        crash = self._crash(at) if self._crashes else None
         if crash is not None and at >= crash.start:
             request.fate, request.ends = Fate.REFUSED, at
             return
         if self._bad and self._fails(request, at):
             return
-        if self._crashes:
-            self._restart(at)
         free = heappop(self._slots)
         request.start = start = free if free > at else at
         if start > at and self._bad and self._fails(request, start):
@@ -239,15 +239,11 @@ class SimulatedEngine:
         if self._long and not request.canary:
             long = next((w for w in self._long if w.start == at), None)
         first = long.end if long is not None else self._reading.after(start, arrival.prefill)
-        request.first = request.last = first
-        request.gap = self.schedule.pace.gap
-        request.work = inf
+        request.first, request.gap, request.tokens = first, self._gap, arrival.tokens
         if first < inf:
-            request.work = self._writing.done(first)
-            rest = (arrival.tokens - 1) * request.gap
-            request.last = self._writing.when(request.work + rest + _SEVERAL)
-        request.ends = request.last
-        request.tokens = arrival.tokens
+            request.work = work = self._writing.done(first)
+            rest = (arrival.tokens - 1) * self._gap
+            request.last = request.ends = self._writing.when(work + rest + _SEVERAL)
         self._give_up(request, arrival, crash)
 
     def _fails(self, request: Request, at: float) -> bool:
@@ -271,12 +267,16 @@ class SimulatedEngine:
         ends, start = request.ends, request.start
         heappush(self._slots, ends if ends > start else start)
 
-    def _restart(self, at: float) -> None:
-        """Begin with empty slots after a crash."""
+    def _crash(self, at: float) -> Window | None:
+        """Return the crash that is on or comes next; after each, begin with empty slots."""
         crashes = self._crashes
-        while self._crashed < len(crashes) and crashes[self._crashed].end <= at:
+        while self._crashed < len(crashes):
+            crash = crashes[self._crashed]
+            if at < crash.end:
+                return crash
             self._crashed += 1
             self._slots = [at] * self.schedule.pace.slots
+        return None
 
     # --- what can be seen --------------------------------------------------------------------
 

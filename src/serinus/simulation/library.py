@@ -292,7 +292,11 @@ class SimulatedEndpoint(Source):
         if not begun:
             return []
         expecting, flowed_at = traffic.expecting, engine.flowed_at
-        flowed = [(one, flowed_at(one, now)) for one in begun if id(one) in expecting]
+        flowed = []
+        if expecting:
+            flowed = [(one, flowed_at(one, now)) for one in begun if id(one) in expecting]
+        if len(flowed) == len(begun):
+            return flowed
         silent = max(traffic.flow_at, traffic.waiting_since)
         for one in begun:
             if id(one) not in expecting:

@@ -30,8 +30,8 @@ class _Handle(list[Any]):
     __slots__ = ()
 
     def cancel(self) -> None:
-        """Do not call."""
-        self[2] = None
+        """Do not call, and let go of what would have been given: it may well hold this handle."""
+        self[2:] = None, ()
 
     def cancelled(self) -> bool:
         """Whether it was called off."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
+from math import log
 from operator import attrgetter
 from random import Random
 from typing import NamedTuple
@@ -101,7 +102,8 @@ _BUSY_REGIMES = _REGIMES[-2:]
 """Those in which there is hardly a moment without work."""
 REGIMES = tuple(name for name, _, _ in _REGIMES)
 """What an engine's use may be, from none to full."""
-_PATIENCE = (30.0, 300.0)
+_LEAST_PATIENCE, _PATIENCE = 30.0, 270.0
+"""Seconds for which every user waits, and what some wait on top."""
 _AT = attrgetter("at")
 
 
@@ -136,17 +138,22 @@ class Schedule:
         return merge(crowds, usual, key=_AT) if crowds else usual
 
     def _usual(self, random: Random) -> Iterator[Arrival]:
+        """Draw as `expovariate` and `uniform` do, whose calls cost more than what they compute."""
+        draw, pace = random.random, self.pace
         ends = [*(regime.start for regime in self.regimes[1:]), self.seconds]
         for regime, end in zip(self.regimes, ends, strict=True):
             if not regime.rate:
                 continue
-            at = regime.start + random.expovariate(regime.rate)
+            rate, end_rate = regime.rate, 1 / regime.tokens
+            at = regime.start - log(1.0 - draw()) / rate
             while at < end:
-                tokens = 1 + int(random.expovariate(1 / regime.tokens))
-                length = random.uniform(0.5, 1.5)
-                prefill, prompt = self.pace.prefill * length, int(USUAL_PROMPT * length)
-                yield Arrival(at, tokens, prefill, random.uniform(*_PATIENCE), prompt)
-                at += random.expovariate(regime.rate)
+                tokens = 1 + int(-log(1.0 - draw()) / end_rate)
+                length = 0.5 + draw()
+                patience = _LEAST_PATIENCE + _PATIENCE * draw()
+                yield Arrival(
+                    at, tokens, pace.prefill * length, patience, int(USUAL_PROMPT * length)
+                )
+                at -= log(1.0 - draw()) / rate
 
     def _crowds(self) -> Iterator[Arrival]:
         random = Random(f"{self.seed}/crowds")
