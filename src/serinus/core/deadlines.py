@@ -48,6 +48,7 @@ from serinus.core.verdict import Standing
 
 __all__ = ["Learned", "Limits", "Spread", "phi", "tuned"]
 
+_COUNTERS = Witness.COUNTERS  # looked up once: an enumeration takes its time to find a member
 _ENOUGH_CANARIES = 8
 """Answers before the deadline is the learned one."""
 _ENOUGH_GAPS = 8
@@ -230,7 +231,7 @@ class Learned(NamedTuple):
 
     def _progressed(self, progress: Progress, before: Standing, limits: Limits) -> Learned:
         gap = progress.gap
-        if before.busy and (before.unanswered or progress.witness is Witness.COUNTERS):
+        if before.busy and (before.unanswered or progress.witness is _COUNTERS):
             flowed_at = progress.at if progress.flow_at is None else progress.flow_at
             gap = flowed_at - before.flow_at
         if gap <= 0 or gap >= limits.stall_ceiling:
@@ -277,19 +278,39 @@ def _may_be_behind_work(evidence: Evidence, after: Standing) -> bool:
     return after.pending is None
 
 
-def tuned(configured: Rules, learned: Learned, limits: Limits) -> Rules:
-    """Return the rules to judge by: those configured, and what was learned where that is enough."""
+def tuned(
+    configured: Rules,
+    learned: Learned,
+    limits: Limits,
+    *,
+    so_far: tuple[Learned, Rules] | None = None,
+) -> Rules:
+    """Return the rules to judge by: those configured, and what was learned where that is enough.
+
+    `so_far`: what was learned before, and the rules that followed from it, which save working out
+    again what is as it was.
+    """
     if learned.owed:
         return configured
+    before, rules = so_far if so_far is not None and not so_far[0].owed else (None, configured)
     known, deadline = learned.canaries.samples >= _ENOUGH_CANARIES, configured.deadline
-    if known:
+    if before is not None and before.canaries is learned.canaries:
+        deadline = rules.deadline
+    elif known:
         deadline = learned.deadline(limits)
-    doubt = learned.doubt(limits) if learned.gaps.samples >= _ENOUGH_GAPS else configured.stall
+    if before is not None and before.gaps is learned.gaps:
+        doubt = rules.doubt or configured.stall
+    else:
+        enough = learned.gaps.samples >= _ENOUGH_GAPS
+        doubt = learned.doubt(limits) if enough else configured.stall
     if doubt >= configured.stall:
         return configured._replace(deadline=deadline)
     on_top = max(configured.deadline, deadline)
     if known:
         on_top = min(2 * max(deadline, learned.on_top), on_top)
+    known_so_far = rules.deadline, rules.doubt, rules.on_top, rules.beside
+    if known_so_far == (deadline, doubt, on_top, learned.beside):
+        return rules  # the usual case, as budgets move in steps
     return configured._replace(deadline=deadline, doubt=doubt, on_top=on_top, beside=learned.beside)
 
 

@@ -138,11 +138,11 @@ def ask_at(standing: Standing, rules: Rules, *, early: float) -> float:
         return _NEVER
     if standing.busy and standing.died is None:
         wanted = on_top_at(standing, rules)
-        return _NEVER if wanted is None else max(wanted, _affordable_at(standing, rules))
+        return _NEVER if wanted is None else _paid(wanted, standing, rules)
     if standing.phase in _DEAF and not standing.verdict.ready:
         return _NEVER
-    wanted = _wanted(standing, rules, early)
-    return max(wanted, standing.lease_until, _affordable_at(standing, rules))
+    wanted = max(_wanted(standing, rules, early), standing.lease_until)
+    return _paid(wanted, standing, rules)
 
 
 def on_top_at(standing: Standing, rules: Rules) -> float | None:
@@ -200,7 +200,8 @@ def _routine(standing: Standing, rules: Rules, last: float, early: float) -> flo
     return at - jitter
 
 
-def _affordable_at(standing: Standing, rules: Rules) -> float:
+def _paid(wanted: float, standing: Standing, rules: Rules) -> float:
+    """When a question that is wanted then can be paid for."""
     if not (rules.budget or rules.token_budget):
-        return _NOT_YET
-    return affordable_at(standing.spent, rules, urgent=standing.urgent)
+        return wanted
+    return max(wanted, affordable_at(standing.spent, rules, urgent=standing.urgent))

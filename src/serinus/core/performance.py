@@ -22,6 +22,7 @@ _ENOUGH = 12
 _WINDOW = 512
 """Times after which an older one weighs less than 1/e."""
 _RECENT = 5
+_AS_USUAL = (1.0,) * _RECENT
 _LEAST = 0.005
 """Seconds by which a time must be off: less is noise of the clock and the scheduler."""
 _SHORTEST = 1e-6
@@ -70,6 +71,8 @@ class Drift(NamedTuple):
 
     def after(self, ratio: float, *, factor: float) -> Drift:
         """Take one more."""
+        if ratio == 1.0 and not self.off and self.recent == _AS_USUAL:
+            return self
         recent = (*self.recent, ratio)[-_RECENT:]
         bound = sqrt(factor) if self.off else factor
         off = len(recent) == _RECENT and max(recent) > bound and _median(recent) > bound
@@ -104,7 +107,7 @@ def level_of(in_flight: int) -> int:
     >>> [level_of(n) for n in (1, 2, 3, 4, 40, 400)]
     [0, 1, 1, 2, 5, 5]
     """
-    return min(max(in_flight, 1).bit_length() - 1, _LEVELS - 1)
+    return min(in_flight.bit_length(), _LEVELS) - 1 if in_flight > 1 else 0
 
 
 def _median(some: tuple[float, ...]) -> float:

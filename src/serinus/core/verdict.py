@@ -210,7 +210,7 @@ class Standing(NamedTuple):
 
     def doubted_at(self, rules: Rules) -> float | None:
         """When a canary is due on top of work that stands still; None when it is not."""
-        if not (rules.doubt and self.canary and self.busy and self.verdict.ready):
+        if not (rules.doubt and self.canary and self.pending and self.verdict.ready):
             return None
         if self.unanswered:
             return None
@@ -517,6 +517,8 @@ class Standing(NamedTuple):
         status, reason, decided = self._table(evidence, rules)
         was = self.verdict
         if status is was.status and reason is was.reason:
+            if status is _READY and self.hung_since is None:
+                return self
             verdict = was
         else:
             since = was.since if status is was.status else evidence.at
@@ -528,29 +530,29 @@ class Standing(NamedTuple):
         return self._replace(verdict=verdict, hung_since=hung, successes=successes)
 
     def _table(self, evidence: Evidence, rules: Rules) -> tuple[HealthStatus, Reason, Evidence]:
-        ready, notready = _READY, _NOTREADY
+        ready, notready, was = _READY, _NOTREADY, self.verdict
         if self.died is not None:
             return notready, Reason.ENGINE_DIED, self.died
         if self.asleep is not None:
             return notready, Reason.SLEEPING, self.asleep
         if not self.canary:
-            return ready, Reason.DECLARED, self.verdict.evidence
+            return ready, Reason.DECLARED, was.evidence
         if self.proven_at is None:
             return notready, *self._why_unproven(evidence)
-        if self.fault is not None and self._condemned(rules):
+        if self.failures and self.fault is not None and self._condemned(rules):
             return notready, _FAULT_REASONS[self.fault.fault], self.fault
         if self.words.ourselves is not None and self._blind(evidence.at, rules):
             return notready, Reason.BLIND, self.words.ourselves
         stalls_at = self.stalls_at(rules)
         stalled = stalls_at is not None and evidence.at >= stalls_at
-        if not self.verdict.ready and self.successes < rules.success_threshold:
-            if stalled and self.verdict.reason is Reason.BLIND:
+        if was.status is notready and self.successes < rules.success_threshold:
+            if stalled and was.reason is Reason.BLIND:
                 return notready, Reason.STALLED, evidence
-            return notready, self.verdict.reason, self.verdict.evidence
+            return notready, was.reason, was.evidence
         if stalled:
             return notready, Reason.STALLED, evidence
-        if self.verdict.ready:
-            return ready, self.verdict.reason, self.verdict.evidence
+        if was.status is ready:
+            return ready, was.reason, was.evidence
         return ready, Reason.CANARY if self.proven_by_canary else Reason.TRAFFIC, evidence
 
     def _why_unproven(self, evidence: Evidence) -> tuple[Reason, Evidence]:
@@ -561,7 +563,7 @@ class Standing(NamedTuple):
         return Reason.UNPROVEN, self.verdict.evidence
 
     def _condemned(self, rules: Rules) -> bool:
-        if self.fault is not None and self.fault.fault is CanaryFault.STUCK and self.failures:
+        if self.fault is not None and self.fault.fault is CanaryFault.STUCK:
             return True  # there will be no second question on top of a handler that does not end
         return self.failures >= rules.failure_threshold
 

@@ -111,10 +111,12 @@ class Words(NamedTuple):
             case Load():
                 return self._loaded(evidence)
             case Progress():
-                started = self.process if isinstance(self.process, EngineDied) else None
+                started = self
+                if self.process is not None and not isinstance(self.process, EngineDied):
+                    started = self._replace(process=None)
                 if evidence.witness is _COUNTERS:
-                    return self._replace(counters=evidence, process=started)
-                return self._replace(traffic=evidence, process=started)
+                    return started._replace(counters=evidence)
+                return started._replace(traffic=evidence)
             case CanaryPassed():
                 return self._replace(canary=evidence, process=None)
             case Tick():

@@ -203,8 +203,9 @@ class HealthCheckTarget:
         late = 0.0 if self.run is None else self.run.late
         learned = self.learned.after(evidence, before, after, self.limits, late=late)
         if learned is not self.learned:
+            so_far = self.learned, self.rules
             self.learned = learned
-            self.rules = tuned(self.configured, learned, self.limits)
+            self.rules = tuned(self.configured, learned, self.limits, so_far=so_far)
 
     def __repr__(self) -> str:
         return f"<target {self.name}: {self.standing.verdict.reason}>"
