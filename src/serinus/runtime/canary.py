@@ -24,6 +24,8 @@ __all__ = ["Handler", "ask_handler", "examine_handler"]
 Handler: TypeAlias = Callable[[Any, Context], AsyncIterator[Any]]
 """A handler in its two-argument form."""
 
+_CONTAINERS = (dict, list)
+
 
 async def ask_handler(
     handler: Handler, payload: dict[str, Any], clock: Callable[[], float]
@@ -108,7 +110,7 @@ def _fresh(payload: Any) -> Any:
     """Copy dicts and lists all the way down: a handler may change its request, not the next one."""
     if isinstance(payload, dict):
         return {
-            key: _fresh(value) if isinstance(value, dict | list) else value
+            key: _fresh(value) if isinstance(value, _CONTAINERS) else value
             for key, value in payload.items()
         }
-    return [_fresh(value) if isinstance(value, dict | list) else value for value in payload]
+    return [_fresh(value) if isinstance(value, _CONTAINERS) else value for value in payload]

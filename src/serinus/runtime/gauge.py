@@ -83,14 +83,16 @@ class Gauge(Generic[Subject]):
             self.first, self.first_drift = self._drift(
                 "slow_first_token", self.first, self.first_drift, passed.first_item
             )
-        self._first_token(passed.first_item)
+        if self._goals.first_token:
+            self._first_token(passed.first_item)
 
     def request(self, first: float, gap: float | None, in_flight: int) -> None:
         """Measure a user's request: its first token, and its mean time between tokens."""
-        self._first_token(first)
+        goals = self._goals
+        if goals.first_token:
+            self._first_token(first)
         if gap is None:
             return
-        goals = self._goals
         if goals.factor:
             if self.gaps is None:
                 self.gaps = {}
@@ -105,11 +107,9 @@ class Gauge(Generic[Subject]):
             )
 
     def _first_token(self, seconds: float) -> None:
-        objective = self._goals.first_token
-        if objective:
-            self.first_objective = self._asked(
-                "objective: first token", self.first_objective, seconds, objective
-            )
+        self.first_objective = self._asked(
+            "objective: first token", self.first_objective, seconds, self._goals.first_token
+        )
 
     def _drift(self, word: str, usual: Usual, drift: Drift, seconds: float) -> tuple[Usual, Drift]:
         """Compare a time with the usual one, and let it teach that if it is not off."""

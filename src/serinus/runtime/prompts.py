@@ -16,15 +16,15 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
-__all__ = ["Prompt", "Prompts", "size_of"]
+__all__ = ["ALLOWED", "Prompt", "Prompts", "size_of"]
 
 _ENOUGH = 8
 """Prompts of a size or longer before it is known how long they take."""
 _MARGIN = 4.0
 """Times the longest reading of late, of one prompt among those that are read: sizes are known to a
 factor of two, and reading may take more than in proportion."""
-_LEAST = 0.25
-"""Seconds that are always allowed."""
+ALLOWED = 0.25
+"""Seconds that reading may always take."""
 _FADING = 1 - 1 / 512
 """What is left of the longest reading with each one after it."""
 _CACHED = 8.0
@@ -52,25 +52,27 @@ class Prompt(NamedTuple):
     """How long nothing had gone on when it began, in seconds."""
 
 
-class _Longest(NamedTuple):
+class _Longest:
     """The longest of some times, of late."""
 
-    times: int = 0
-    longest: float = 0.0
-    confirmed: bool = False
-    """Whether it was seen more than once: a single one may be a warm-up's, and fades sooner."""
+    __slots__ = ("confirmed", "longest", "times")
 
-    def after(self, seconds: float) -> _Longest:
+    def __init__(self) -> None:
+        self.times = 0
+        self.longest = 0.0
+        self.confirmed = False
+        """Whether it was seen more than once: a single one may be a warm-up's, and fades sooner."""
+
+    def take(self, seconds: float) -> None:
         """Take one more time."""
-        times, longest, confirmed = self
-        cached = seconds * _CACHED < longest
-        fading = _FADING_BY_CACHED if cached and confirmed else _FADING
-        if not cached:
-            confirmed = 0 < seconds <= longest * _CACHED
-        return _Longest(times + 1, max(seconds, longest * fading), confirmed)
-
-
-_NOTHING = _Longest()
+        self.times += 1
+        longest = self.longest
+        if seconds * _CACHED < longest:
+            fading = _FADING_BY_CACHED if self.confirmed else _FADING
+        else:
+            fading = _FADING
+            self.confirmed = 0 < seconds <= longest * _CACHED
+        self.longest = max(seconds, longest * fading)
 
 
 class Prompts:
@@ -81,26 +83,27 @@ class Prompts:
     def __init__(self) -> None:
         self._read: dict[int, _Longest] | None = None
         """None of an endpoint that was never used, of which there may be many."""
-        self._slowest = _NOTHING
-        """Seconds for a token, of long prompts."""
+        self._slowest: _Longest | None = None
+        """Seconds for a token, of long prompts; None before the first."""
 
     def read(self, size: int, seconds: float) -> None:
         """Take in that a prompt was read, in which nothing else went on for so long."""
         if self._read is None:
             self._read = {}
         level = _level(size)
-        self._read[level] = self._read.get(level, _NOTHING).after(seconds)
+        of_level = self._read.get(level)
+        if of_level is None:
+            of_level = self._read[level] = _Longest()
+        of_level.take(seconds)
         if size >= _LONG:
-            self._slowest = self._slowest.after(seconds / size)
-
-    def may_take(self, seconds: float, sizes: Iterable[int | None]) -> bool:
-        """Say whether reading all of these may take so long."""
-        return seconds <= _LEAST or seconds <= self.longest(sizes)
+            if self._slowest is None:
+                self._slowest = _Longest()
+            self._slowest.take(seconds / size)
 
     def longest(self, sizes: Iterable[int | None]) -> float:
         """Return how long reading all of these may take, in seconds; infinite if nobody knows."""
         each = [self._longest(size) for size in sizes]
-        return max(sum(each) + (_MARGIN - 1) * max(each, default=0.0), _LEAST)
+        return max(sum(each) + (_MARGIN - 1) * max(each, default=0.0), ALLOWED)
 
     def _longest(self, size: int | None) -> float:
         if size is None or self._read is None:
@@ -112,8 +115,10 @@ class Prompts:
                 continue
             seen, most = seen + read.times, max(most, read.longest)
             if seen >= _ENOUGH:
-                by_token = self._slowest.longest * size
-                return max(most, by_token) if size >= _LONG and self._slowest.confirmed else most
+                slowest = self._slowest
+                if size < _LONG or slowest is None or not slowest.confirmed:
+                    return most
+                return max(most, slowest.longest * size)
         return inf
 
 
@@ -161,4 +166,4 @@ def _text(text: Any) -> int | None:
 
 
 def _level(size: int) -> int:
-    return min(max(size, 0).bit_length(), _LEVELS)
+    return min(size.bit_length(), _LEVELS) if size > 0 else 0

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from serinus.core.evidence import Load, Progress, RequestFailed, RequestFault
 from serinus.errors import excerpt
 from serinus.runtime.answers import error_in, looks_bad, status_of
-from serinus.runtime.prompts import Prompt, Prompts
+from serinus.runtime.prompts import ALLOWED, Prompt, Prompts
 
 __all__ = ["BUCKETS", "SAMPLE", "Measures", "Traffic", "accounted", "blame", "blame_item"]
 
@@ -130,7 +130,7 @@ class Traffic:
 
     def progress(self) -> Progress | None:
         """Return the newest good chunk as evidence, once."""
-        seen_at = self.seen_at
+        seen_at = max(self.first_at, self.flow_at)
         if seen_at <= self.told_at:
             return None
         self.told_at = seen_at
@@ -153,14 +153,16 @@ class Traffic:
 
     def _newcomers(self, now: float, silent_from: float) -> bool:
         """Whether there may be a prompt being read, for which all others wait since then."""
-        expecting = self.expecting.values()
-        oldest = next(iter(expecting), None)
-        if oldest is None:
+        if not self.expecting:
             return False
+        expecting = self.expecting.values()
+        oldest = next(iter(expecting))
         if len(expecting) < self.in_flight and oldest.began > silent_from + _AT_ONCE:
             return False
         reading = now - max(oldest.began, self.seen_at)
-        return self.prompts.may_take(reading, (prompt.size for prompt in expecting))
+        if reading <= ALLOWED:  # the usual case
+            return True
+        return reading <= self.prompts.longest(prompt.size for prompt in expecting)
 
     def begun(self, stream: int, now: float) -> None:
         """Note the first item of a stream, which says how long its prompt was read."""
