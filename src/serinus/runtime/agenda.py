@@ -87,9 +87,12 @@ class Agenda:
         self._limit = len(self._plans) * 5 // 4 + _SPARE
 
     def _arm(self) -> None:
-        if self._loop is None or not self._plans:
+        plans = self._plans
+        while plans and plans[0][2].due_at != plans[0][0]:  # nobody wakes for what was overtaken
+            heapq.heappop(plans)
+        if self._loop is None or not plans:
             return
-        first = self._plans[0][0]
+        first = plans[0][0]
         if self._timer is not None:
             if self._timer_at <= first:
                 return

@@ -311,15 +311,18 @@ class HealthCheckManager:
             self._settle(target, run, answer)
 
     def _settle(self, target: HealthCheckTarget, run: Run, answer: tuple[Evidence, ...]) -> None:
-        """Fold an outcome, after what traffic has shown since the canary was sent."""
+        """Fold an outcome, after what traffic has shown since the canary was sent.
+
+        What follows is planned by who calls, or when the canary has ended, which may be at once.
+        """
         run.over = True
         run.late = self.watch.lost - run.lost_before
         now = self._clock()
         outcome = self._weighed(target, run, answer)
         conclusive = self._count(target, outcome)
-        self.tell(target, *self._look(target, now), *outcome)
+        self._fold(target, (*self._look(target, now), *outcome))
         if not conclusive and self._asks_by(target, now, now):
-            self.tell(target, CanaryUnknown(now, "asking brought nothing"))
+            self._fold(target, (CanaryUnknown(now, "asking brought nothing"),))
 
     def _weighed(
         self,
@@ -386,6 +389,8 @@ class HealthCheckManager:
         now = self._clock()
         self._give_up(target, run)
         self._settle(target, run, (CanaryFailed(now, run.sent, CanaryFault.TIMEOUT),))
+        if target in self._targets:
+            self._schedule(target)
         run.lost_before, run.asleep_before = self.watch.lost, self.watch.asleep  # of its grace
 
     def _give_up(self, target: HealthCheckTarget, run: Run) -> None:
