@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serinus.core.evidence import CanaryFault
-from serinus.engines import ENGINES, Blame, Counters, Engine, Question, progress
+from serinus.engines import ENGINES, Blame, Counters, Engine, Pace, Question, progress
 from serinus.engines.exposition import read_page
 from serinus.errors import EngineError, LifecycleError
 from tests.engines.answers import EVENTS, read, recorded, recorded_page, sse
@@ -303,6 +303,32 @@ def test_an_empty_page_is_unknown_and_not_idle(engine: Engine) -> None:
     """A number that is not there is None, never zero."""
     assert engine.counters({}) == Counters()
     assert engine.counters({}).pending is None
+
+
+@every
+def test_its_pace_is_told_by_samples_that_it_has(engine: Engine) -> None:
+    """Each way of knowing it needs its samples, and how many requests run."""
+    traits, names = engine.traits, engine.traits.names
+    own = bool(names.gaps and names.gap_seconds)
+    needed = {
+        Pace.UNKNOWN: not own,
+        Pace.OWN: own,
+        Pace.OWN_BY_STEP: own and bool(names.steps and names.prompts),
+        Pace.OWN_APART: own,
+        Pace.STEPS: not own and bool(names.steps and names.prompts and names.ended),
+    }
+    assert needed[traits.pace]
+    assert traits.pace is Pace.UNKNOWN or names.running
+
+
+@reading_vllm
+def test_times_between_tokens_are_read_of_a_real_page(engine: Engine) -> None:
+    """One for each token but a request's first, and what they add up to."""
+    page = read_page(recorded_page("busy"), names=engine.metric_names)
+    counters = engine.counters(page)
+    assert counters.gaps == 2648.0
+    assert counters.gap_seconds == pytest.approx(7.864, abs=0.001)
+    assert counters.prompts == 2073.0
 
 
 @every

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.engines import CounterNames, Counters, Samples, progress, read_counters
+from serinus.engines import (
+    CounterNames,
+    Counters,
+    Samples,
+    engine_named,
+    progress,
+    read_counters,
+)
 from serinus.engines.openai import OpenAiEngine
 from serinus.engines.vllm import VllmEngine
 
@@ -156,3 +163,51 @@ def test_openais_kin_are_known_by_their_own_names(
 ) -> None:
     """What moves only when a request ends is not taken for tokens: a long one is no standstill."""
     assert OpenAiEngine().counters(page) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "expected"),
+    [
+        (
+            "sglang",
+            {
+                "sglang:num_running_reqs": [({}, 2.0)],
+                "sglang:realtime_tokens_total": [
+                    ({"mode": "decode", "tp_rank": "0"}, 40.0),
+                    ({"mode": "prefill_compute", "tp_rank": "0"}, 300.0),
+                    ({"mode": "prefill_compute", "tp_rank": "1"}, 290.0),
+                    ({"mode": "prefill_cache", "tp_rank": "0"}, 7000.0),
+                ],
+                "sglang:inter_token_latency_seconds_count": [({}, 38.0)],
+                "sglang:inter_token_latency_seconds_sum": [({}, 1.9)],
+            },
+            Counters(running=2.0, tokens=7340.0, prompts=300.0, gaps=38.0, gap_seconds=1.9),
+        ),
+        (
+            "sglang",
+            {"sglang_realtime_tokens_total": [({"mode": "decode"}, 40.0)]},
+            Counters(tokens=40.0),
+        ),
+        (
+            "tgi",
+            {
+                "tgi_batch_current_size": [({}, 2.0)],
+                "tgi_batch_inference_duration_count": [
+                    ({"method": "prefill"}, 3.0),
+                    ({"method": "decode"}, 80.0),
+                ],
+                "tgi_batch_inference_duration_sum": [
+                    ({"method": "prefill"}, 9.0),
+                    ({"method": "decode"}, 1.6),
+                ],
+            },
+            Counters(running=2.0, gaps=80.0, gap_seconds=1.6),
+        ),
+    ],
+    ids=["SGLang", "SGLang without a prompt", "TGI"],
+)
+def test_what_is_of_prompts_is_told_by_a_label(
+    name: str, page: dict[str, list[tuple[dict[str, str], float]]], expected: Counters
+) -> None:
+    """Prompts out of a cache take no time; a prefill is no time between two tokens."""
+    assert engine_named(name).counters(page) == expected

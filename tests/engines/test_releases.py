@@ -66,7 +66,7 @@ PAGES = {
         llamacpp:requests_deferred 1
         llamacpp:tokens_predicted_total 40
         """,
-        Counters(running=2, waiting=1),
+        Counters(running=2, waiting=1, ended=40),
     ),
     "TGI 2.0 and 3": (
         "tgi",

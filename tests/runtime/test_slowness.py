@@ -78,6 +78,81 @@ async def test_load_is_not_degradation() -> None:
         assert only(bench).degraded == ()
 
 
+async def test_a_slow_endpoint_that_users_are_kept_from_is_tried_again() -> None:
+    """Only their requests show its pace: quick canaries on the idle endpoint take it back."""
+    async with Bench(
+        canary_wait_time=1,
+        health_check_request_timeout=3,
+        objective_token_gap=0.1,
+        degraded_policy="notready",
+    ) as bench:
+        model = Model()
+        endpoint = bench.endpoint()
+        await endpoint.register(model.generate, health_check_payload=PAYLOAD)
+        await bench.until_ready()
+        await asyncio.sleep(20)
+        for _ in range(30):
+            await read(endpoint.stream({}))
+        model.slowness = 8
+        for _ in range(6):
+            await read(endpoint.stream({}))
+        assert set(only(bench).degraded) == {"slow_tokens", "objective: token gap"}
+        await asyncio.sleep(30)
+        assert {"slow_tokens", "slow_first_token"} <= set(only(bench).degraded), "still slow"
+        model.slowness = 1
+        await asyncio.sleep(30)
+        assert only(bench).degraded == ()
+        assert bench.readiness().ready
+        model.slowness = 8
+        await read(endpoint.stream({}))
+        assert only(bench).degraded == ("objective: token gap",), "one miss is one too many"
+        for _ in range(4):
+            await read(endpoint.stream({}))
+        assert "slow_tokens" in only(bench).degraded, "what is usual is still known"
+
+
+async def test_requests_that_are_far_apart_are_measured_all_the_same() -> None:
+    """The canaries between them take back what is off, and no more."""
+    async with Bench(canary_wait_time=1, objective_token_gap=0.1) as bench:
+        model = Model()
+        model.slowness = 8
+        endpoint = bench.endpoint()
+        await endpoint.register(model.generate, health_check_payload=PAYLOAD)
+        await bench.until_ready()
+        for _ in range(21):
+            await asyncio.sleep(15)
+            assert only(bench).degraded == ()
+            await read(endpoint.stream({}))
+            if only(bench).degraded:
+                break
+        assert only(bench).degraded == ("objective: token gap",)
+        await asyncio.sleep(15)
+        await read(endpoint.stream({}))
+        assert only(bench).degraded == ("objective: token gap",), "at once"
+
+
+async def test_the_pace_of_one_model_is_nothing_to_another() -> None:
+    """A larger one is slower, and no slower than it was."""
+    async with Bench(canary_wait_time=1000, health_check_request_timeout=3) as bench:
+        model = Model()
+        endpoint = bench.endpoint()
+        await endpoint.register(model.generate, health_check_payload=PAYLOAD)
+        await bench.until_ready()
+        (watched,) = bench.board.endpoints.values()
+        bench.board.identify(watched, "vllm, small")
+        for _ in range(30):
+            await read(endpoint.stream({}))
+        model.slowness = 8
+        for _ in range(6):
+            await read(endpoint.stream({}))
+        assert only(bench).degraded == ("slow_tokens",)
+        bench.board.identify(watched, "vllm, large")
+        assert only(bench).degraded == ()
+        for _ in range(30):
+            await read(endpoint.stream({}))
+        assert only(bench).degraded == ()
+
+
 async def test_a_consumer_that_rests_is_not_the_engines_slowness() -> None:
     """Its rests are left out."""
     async with Bench() as bench:

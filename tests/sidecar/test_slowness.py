@@ -4,9 +4,54 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sidecar.rig import over_sim
+from tests.sidecar.rig import SimRig, over_sim
 
 pytestmark = pytest.mark.real_time
+
+
+LEARNT = 12
+"""Measures of the pace at one load, after which it is known what is usual."""
+
+
+def learnt(rig: SimRig) -> int:
+    """How many measures of the pace have taught what is usual, at the load that has most."""
+    (watched,) = rig.sidecar.runtime.board.endpoints.values()
+    assert watched.gauge is not None
+    return max((one.samples for one in (watched.gauge.gaps or {}).values()), default=0)
+
+
+async def test_an_engine_that_becomes_slow_under_users_work_is_degraded() -> None:
+    """No canary is sent while they work: their tokens come much later than before, and that shows.
+
+    It is right again as soon as they come as before.
+    """
+    async with over_sim(health_check_busy_stall=10.0) as rig:
+        for _ in range(3):
+            rig.user(tokens=90_000)
+        await rig.until(lambda: learnt(rig) >= LEARNT, seconds=40, what="measures")
+        rig.fault("slow=12")
+        await rig.until(
+            lambda: "slow_tokens" in rig.report.endpoints[0].degraded, seconds=40, what="degraded"
+        )
+        assert rig.ready
+        assert "times as long as usual" in " ".join(rig.report.endpoints[0].flaws)
+        rig.clear()
+        await rig.until(
+            lambda: "slow_tokens" not in rig.report.endpoints[0].degraded,
+            seconds=40,
+            what="as it should be",
+        )
+
+
+async def test_an_objective_is_held_against_users_work() -> None:
+    """A time between tokens that is asked for, and missed, whatever it was before."""
+    async with over_sim(objective_token_gap=0.0005) as rig:
+        rig.user(tokens=90_000)
+        await rig.until(
+            lambda: "objective: token gap" in rig.report.endpoints[0].degraded,
+            seconds=40,
+            what="degraded",
+        )
 
 
 async def test_a_slow_engine_is_degraded_and_ready() -> None:

@@ -28,6 +28,7 @@ _ABOUT = {
     "counted": "a token is counted by",
     "during": "moves in the middle of a request",
     "at_end": "moves only at its end",
+    "pace": "time from token to token by",
     "work": "work in flight",
     "lies": "what lies",
     "health": "its own health",
@@ -57,6 +58,12 @@ answer, and proves no more than that.
 Progress is any of them; only silence of what moves in the middle of a request means that it stands
 still. Where nothing does, the last question decides ([the sidecar](sidecar.md)). Of what moves only
 at an end, finished requests are read for progress; tokens that are counted at an end are not.
+
+## How quick it is under users' work
+
+{}
+The sidecar compares it with what it was at the same load ([degraded](degraded.md)). It is not known
+where a page has it only of requests that have ended, or does not show that prompts were read.
 
 ## What its numbers mean, and which of them lie
 
@@ -109,7 +116,8 @@ def known(engine: Engine) -> dict[str, object]:
         ],
         "counted": traits.counted,
         "during": [*names.tokens, *names.steps],
-        "at_end": [*names.finished, *traits.at_end],
+        "at_end": [*names.finished, *names.ended, *traits.at_end],
+        "pace": str(traits.pace),
         "work": traits.work,
         "gauges": [*names.running, *names.waiting],
         "lies": [str(lie) for lie in traits.lies],
@@ -125,6 +133,7 @@ def _page() -> str:
     rows = {one.name: known(one) for one in ENGINES}
     asking = {"engine": "", "asked": "asked by", "counted": "a token is", "release": "known of"}
     moving = {"engine": "", "during": _ABOUT["during"], "at_end": _ABOUT["at_end"]}
+    pacing = {"engine": "", "pace": _ABOUT["pace"]}
     lying = {"engine": "", "work": _ABOUT["work"], "lies": _ABOUT["lies"]}
     rest = {
         "engine": "",
@@ -135,7 +144,10 @@ def _page() -> str:
         "can": _ABOUT["can"],
     }
     return _PAGE.format(
-        *(_table(rows, columns | {"engine": "engine"}) for columns in (asking, moving, lying, rest))
+        *(
+            _table(rows, columns | {"engine": "engine"})
+            for columns in (asking, moving, pacing, lying, rest)
+        )
     )
 
 

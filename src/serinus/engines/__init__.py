@@ -18,7 +18,7 @@ from serinus.engines.protocol import Answer, AnswerReader, Blame, Engine, Failur
 from serinus.engines.refusals import refusal
 from serinus.engines.sglang import SglangEngine
 from serinus.engines.tgi import TgiEngine
-from serinus.engines.traits import Abort, Lie, Traits
+from serinus.engines.traits import Abort, Lie, Pace, Traits
 from serinus.engines.transformers import TransformersEngine
 from serinus.engines.triton import TritonEngine
 from serinus.engines.trtllm import TrtllmEngine
@@ -37,6 +37,7 @@ __all__ = [
     "Engine",
     "Failure",
     "Lie",
+    "Pace",
     "Question",
     "Samples",
     "Traits",

@@ -17,6 +17,7 @@ __all__ = [
     "Samples",
     "by_rank",
     "largest",
+    "only",
     "progress",
     "read_counters",
 ]
@@ -42,6 +43,14 @@ class Counters:
     """Steps made since it started; it moves in the middle of a request."""
     finished: float | None = None
     """Requests brought to their end since it started."""
+    ended: float | None = None
+    """Tokens of requests that came to their end: it moves when one does, and never between."""
+    prompts: float | None = None
+    """Prompt tokens read since it started."""
+    gaps: float | None = None
+    """Times from token to token since it started, one for each token of a request but its first."""
+    gap_seconds: float | None = None
+    """What they add up to."""
 
     @property
     def pending(self) -> float | None:
@@ -59,6 +68,10 @@ class CounterNames:
     tokens: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     finished: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    gap_seconds: tuple[str, ...] = ()
 
     @property
     def all(self) -> frozenset[str]:
@@ -70,8 +83,9 @@ def read_counters(samples: Samples, names: CounterNames) -> Counters:
     """Add up what a page says under these names.
 
     >>> page = {"a": [({"engine": "0"}, 1.0), ({"engine": "1"}, 2.0)]}
-    >>> read_counters(page, CounterNames(running=("a",), waiting=("b",)))
-    Counters(running=3.0, waiting=None, tokens=None, steps=None, finished=None)
+    >>> read = read_counters(page, CounterNames(running=("a",), waiting=("b",)))
+    >>> read.running, read.waiting, read.tokens
+    (3.0, None, None)
     """
     return Counters(
         running=_total(samples, names.running),
@@ -79,6 +93,10 @@ def read_counters(samples: Samples, names: CounterNames) -> Counters:
         tokens=_total(samples, names.tokens),
         steps=_total(samples, names.steps),
         finished=_total(samples, names.finished),
+        ended=_total(samples, names.ended),
+        prompts=_total(samples, names.prompts),
+        gaps=_total(samples, names.gaps),
+        gap_seconds=_total(samples, names.gap_seconds),
     )
 
 
@@ -97,6 +115,21 @@ def by_rank(samples: Samples, label: str, names: CounterNames) -> dict[int, Coun
             if rank.isascii() and rank.isdigit():
                 parts.setdefault(int(rank), {}).setdefault(name, []).append((labels, value))
     return {rank: read_counters(parts[rank], names) for rank in sorted(parts)}
+
+
+def only(samples: Samples, names: Iterable[str], *, label: str, value: str) -> Samples:
+    """Leave out the samples of these names whose label has another value.
+
+    >>> page = {"a": [({"mode": "decode"}, 2.0), ({"mode": "prefill"}, 1.0)], "b": [({}, 3.0)]}
+    >>> only(page, ("a",), label="mode", value="decode")
+    {'a': [({'mode': 'decode'}, 2.0)], 'b': [({}, 3.0)]}
+    """
+    kept = {
+        name: [(labels, number) for labels, number in samples[name] if labels.get(label) == value]
+        for name in names
+        if name in samples
+    }
+    return {**samples, **kept}
 
 
 def largest(samples: Samples, over: frozenset[str]) -> Samples:

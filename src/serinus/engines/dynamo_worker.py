@@ -22,7 +22,7 @@ from serinus.engines.openai_api import OpenAiApi
 from serinus.engines.protocol import Answer, Failure, Question
 from serinus.engines.refusals import MAX_REFUSAL_BYTES, refusal
 from serinus.engines.signs import Sign, samples
-from serinus.engines.traits import Lie, Traits
+from serinus.engines.traits import Lie, Pace, Traits
 from serinus.errors import EngineError, LifecycleError
 
 __all__ = ["DynamoWorkerEngine"]
@@ -32,12 +32,16 @@ _NAMES = CounterNames(
     tokens=("vllm:generation_tokens_total", "sglang:realtime_tokens_total"),
     steps=("vllm:iteration_tokens_total_count",),
     finished=("dynamo_component_requests_total",),
+    prompts=("vllm:prompt_tokens_total",),
+    gaps=("vllm:inter_token_latency_seconds_count",),
+    gap_seconds=("vllm:inter_token_latency_seconds_sum",),
 )
 _TRAITS = Traits(
     release="1.6.1 (its wheel)",
     counted="not at all: its own word is taken for an answer",
     work="requests in its handlers, whether the engine has seen them or not",
     names=_NAMES,
+    pace=Pace.OWN_BY_STEP,  # of vLLM's alone
     at_end=("trtllm_generation_tokens_total",),
     lies=(
         Lie("/health", "says 503 of a worker without canaries of its own, and 200 of an engine"

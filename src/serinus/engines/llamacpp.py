@@ -3,6 +3,9 @@
 Its page is there with `--metrics` alone, is answered by the main loop, and so hangs while that
 does; `/slots` too. `/health` is answered beside it: 503 "Loading model" until the model is loaded,
 then 200 whatever happens.
+
+A step has a token of every slot that answers, and up to 2,048 tokens of prompts. Their counter has
+each piece as soon as anybody's token comes with it: while nobody answers, when the first does.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from serinus.engines.counters import CounterNames
 from serinus.engines.openai_api import OpenAiApi, chat, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, header, member, owned_by, samples
-from serinus.engines.traits import Lie, Traits
+from serinus.engines.traits import Lie, Pace, Traits
 from serinus.engines.transcripts import TextTranscripts, greedy_chat, greedy_completion
 
 __all__ = ["LlamaCppEngine"]
@@ -22,13 +25,16 @@ _NAMES = CounterNames(
     running=("llamacpp:requests_processing",),
     waiting=("llamacpp:requests_deferred",),
     steps=("llamacpp:n_decode_total",),
+    ended=("llamacpp:tokens_predicted_total",),
+    prompts=("llamacpp:prompt_tokens_total",),
 )
 _TRAITS = Traits(
     release="b11434 (run on CPU)",
     counted="usage: one token can be half a character, which is shown as U+FFFD",
     work="slots at work + deferred requests",
     names=_NAMES,
-    at_end=("llamacpp:tokens_predicted_total", "llamacpp:tokens_predicted_seconds_total"),
+    pace=Pace.STEPS,
+    at_end=("llamacpp:tokens_predicted_seconds_total",),
     lies=(Lie("/health", "says 200 while the main loop is frozen; /metrics and /slots hang then"),),
 )
 

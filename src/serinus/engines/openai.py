@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from serinus.engines.counters import CounterNames
 from serinus.engines.openai_api import OpenAiApi
 from serinus.engines.signs import Sign, lists_models
-from serinus.engines.traits import Traits
+from serinus.engines.traits import Pace, Traits
 from serinus.engines.transcripts import TextTranscripts
 
 __all__ = ["OpenAiEngine"]
@@ -40,12 +40,16 @@ _NAMES = CounterNames(
         "tgi_request_success",
         "vllm:request_success_total",
     ),
+    prompts=("vllm:prompt_tokens_total",),
+    gaps=("vllm:inter_token_latency_seconds_count",),
+    gap_seconds=("vllm:inter_token_latency_seconds_sum",),
 )
 _TRAITS = Traits(
     release="any",
     counted="usage or ids where the server gives them, else chunks with output",
     work="what the page of a known server says; without a page, nobody can tell",
     names=_NAMES,
+    pace=Pace.OWN_BY_STEP,  # of vLLM's page; those of others by their own names
     at_end=("sglang:generation_tokens_total", "llamacpp:tokens_predicted_total"),
 )
 

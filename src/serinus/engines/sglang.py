@@ -9,6 +9,9 @@ A long prompt is read in pieces (`--chunked-prefill-size`, 2,048 tokens or more 
 nobody else's token comes before the last of them; `realtime_tokens_total` has each (seen on a
 running one: a prompt of 1,900 tokens in pieces of 128 moved it 15 times before its answer).
 
+Its times from token to token are taken where tokens become text, which is of no rank: a time has
+all tokens of one message, up to 50 of an answer that is not streamed.
+
 Versions: in 0.5.23 `realtime_tokens_total` moves at every step, in releases before at every log
 interval (40 steps by default); older ones lack it, and their page shows ends alone. Exporters
 that cannot write a colon make `sglang_` of `sglang:`. Health checks are in no request counter.
@@ -30,12 +33,13 @@ from serinus.engines.counters import (
     Samples,
     by_rank,
     largest,
+    only,
     read_counters,
 )
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples, text
-from serinus.engines.traits import Abort, Lie, Traits
+from serinus.engines.traits import Abort, Lie, Pace, Traits
 from serinus.engines.transcripts import (
     TranscribingReader,
     greedy_completion,
@@ -51,12 +55,17 @@ def _either(*names: str) -> tuple[str, ...]:
     return tuple(f"sglang{mark}{name}" for name in names for mark in (":", "_"))
 
 
+_DONE = _either("realtime_tokens_total")
 _NAMES = CounterNames(
     running=_either("num_running_reqs"),
     waiting=_either("num_queue_reqs"),
-    tokens=_either("realtime_tokens_total"),
+    tokens=_DONE,
     finished=_either("e2e_request_latency_seconds_count"),
+    gaps=_either("inter_token_latency_seconds_count"),
+    gap_seconds=_either("inter_token_latency_seconds_sum"),
 )
+_PROMPTS = CounterNames(prompts=_DONE)
+"""Where its mode is that of reading."""
 _NO_PEER = "2.2.2.2"
 """SGLang's FAKE_BOOTSTRAP_HOST: a request that sends its cache to no peer, and waits for none."""
 _SAME_REQUESTS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})
@@ -67,6 +76,7 @@ _TRAITS = Traits(
     counted="usage, or meta_info.completion_tokens of /generate: a token can be unprintable",
     work="running + queued, as of the last prefill or the last 40 decode steps",
     names=_NAMES,
+    pace=Pace.OWN,
     at_end=_either("generation_tokens_total", "num_requests_total"),
     lies=(
         Lie("sglang:num_running_reqs", "is written every 40 steps, and in older releases stays"
@@ -137,7 +147,10 @@ class SglangEngine(OpenAiApi):
 
     def counters(self, samples: Samples) -> Counters:
         """Return the sums over data-parallel ranks; processes that share requests count once."""
-        return read_counters(largest(samples, _SAME_REQUESTS), self.traits.names)
+        told = largest(samples, _SAME_REQUESTS)
+        reading = only(told, _DONE, label="mode", value="prefill_compute")
+        read = read_counters(told, self.traits.names)
+        return replace(read, prompts=read_counters(reading, _PROMPTS).prompts)
 
     def rank_counters(self, samples: Samples) -> Mapping[int, Counters]:
         """Return a reading for each data-parallel rank; ends of requests are no rank's."""

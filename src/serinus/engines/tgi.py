@@ -16,28 +16,32 @@ from dataclasses import dataclass
 from serinus.core.transcript import Transcript
 from serinus.engines.chunks import Chunk, read_chunk
 from serinus.engines.completions import CompletionReader, question
-from serinus.engines.counters import CounterNames
+from serinus.engines.counters import CounterNames, Counters, Samples, only, read_counters
 from serinus.engines.foreign import quoted
 from serinus.engines.openai_api import OpenAiApi, chat
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, member, samples
-from serinus.engines.traits import Lie, Traits
+from serinus.engines.traits import Lie, Pace, Traits
 from serinus.engines.transcripts import TranscribingReader, margin, number, said_openai
 from serinus.errors import EngineError
 
 __all__ = ["TgiEngine"]
 
+_TIMES = "tgi_batch_inference_duration"
 _NAMES = CounterNames(
     running=("tgi_batch_current_size",),
     waiting=("tgi_queue_size",),
     steps=("tgi_batch_inference_success",),
     finished=("tgi_request_success",),
+    gaps=(f"{_TIMES}_count",),
+    gap_seconds=(f"{_TIMES}_sum",),
 )
 _TRAITS = Traits(
     release="3.x and 2.0 (source; not run here)",
     counted="events with a token, each of which has its id",
     work="sequences in the batch + queue",
     names=_NAMES,
+    pace=Pace.OWN_APART,
     at_end=("tgi_request_generated_tokens_sum", "tgi_request_count"),
     lies=(
         Lie("tgi_batch_current_size", "is written between two steps: a batch that is being"
@@ -71,6 +75,11 @@ class TgiEngine(OpenAiApi):
             shown = quoted(body[:1024].decode(errors="replace"))
             raise EngineError(f'not a list of models: {shown}; expected {{"model_id": …}}')
         return (model,) if model else ()
+
+    def counters(self, samples: Samples) -> Counters:
+        """Return what it says; its times are those of decode steps."""
+        times = only(samples, (*_NAMES.gaps, *_NAMES.gap_seconds), label="method", value="decode")
+        return read_counters(times, _NAMES)
 
     def alternatives(self, model: str) -> tuple[Question, ...]:
         """Return its own route, then a chat for a gateway that has OpenAI's API alone."""

@@ -7,10 +7,11 @@ module says which.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from serinus.engines.counters import CounterNames
 
-__all__ = ["Abort", "Lie", "Traits"]
+__all__ = ["Abort", "Lie", "Pace", "Traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,21 @@ class Abort:
         return f"{said}; POST {self.route}" if self.route else said
 
 
+class Pace(StrEnum):
+    """By what the time from token to token under users' work is known from its page.
+
+    Prompts that are read meanwhile make it longer and are no slowness, so it is known only where
+    they show. Its own sum of times is better than tokens by the clock: each time is whole, by the
+    clock of whoever gives the tokens, whatever begins or ends, or comes late to us, in between.
+    """
+
+    UNKNOWN = "not known"
+    OWN = "its own times; prompts are counted as they are read"
+    OWN_BY_STEP = "its own times; a request that has none in a step is reading its prompt"
+    OWN_APART = "its own times of decode steps, in which no prompt is read"
+    STEPS = "steps by the clock, as each has a token of every request; prompts are counted"
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """The traits of one kind of engine. Texts are for people, one line each."""
@@ -59,6 +75,8 @@ class Traits:
     at_end: tuple[str, ...] = ()
     """Samples that look like progress and move only when a request ends. They are not read: a
     long request would look like a standstill."""
+    pace: Pace = Pace.UNKNOWN
+    """By what the time from token to token is known."""
     lies: tuple[Lie, ...] = ()
     health_seconds: float = 0.0
     """Seconds that its own health handler takes by construction, on an idle engine that is well.

@@ -7,6 +7,11 @@ While it sleeps (`/sleep`) or is paused (`/pause`) its `/health` says 200, new r
 answer and are in no metric. Of sleep its page tells, `/is_sleeping` of both, and that page is there
 with `VLLM_SERVER_DEV_MODE=1` alone, as are the routes that put it to sleep.
 
+A step is counted where it gives a token, and each request has one time from token to token in it,
+or is reading its prompt, which `prompt_tokens_total` has only when it is read. Those times are of
+the engine's core, by its own clock (0.32, source); releases that call them otherwise (before 0.11
+`time_per_output_token_seconds`) are not measured.
+
 Versions: the V0 engine (to 0.8) also counts `num_requests_swapped`, and has no sample of
 `iteration_tokens_total` in its older releases (0.5). Releases before 0.10 have no
 `return_token_ids`; those to 0.6 refuse what they do not know, so the question is put without it.
@@ -22,7 +27,7 @@ from serinus.engines.counters import CounterNames, Counters, Samples, by_rank
 from serinus.engines.openai_api import OpenAiApi, completion
 from serinus.engines.protocol import Question
 from serinus.engines.signs import Sign, Weight, member, owned_by, samples
-from serinus.engines.traits import Lie, Traits
+from serinus.engines.traits import Lie, Pace, Traits
 from serinus.engines.transcripts import TextTranscripts, greedy_completion
 
 __all__ = ["VllmEngine"]
@@ -33,6 +38,9 @@ _NAMES = CounterNames(
     tokens=("vllm:generation_tokens_total",),
     steps=("vllm:iteration_tokens_total_count",),
     finished=("vllm:request_success_total",),
+    prompts=("vllm:prompt_tokens_total",),
+    gaps=("vllm:inter_token_latency_seconds_count",),
+    gap_seconds=("vllm:inter_token_latency_seconds_sum",),
 )
 _SLEEP = "vllm:engine_sleep_state"
 _TRAITS = Traits(
@@ -41,6 +49,7 @@ _TRAITS = Traits(
     counted="usage, or the ids of the answer (return_token_ids): a token's text can be empty",
     work="running + waiting, as the scheduler last said",
     names=_NAMES,
+    pace=Pace.OWN_BY_STEP,
     chunked=True,  # the V1 engine always does, unless --no-enable-chunked-prefill
     lies=(
         Lie("vllm:num_requests_running", "and waiting stay at 0 while EngineCore is frozen"),

@@ -227,6 +227,8 @@ class Board:
             target.taught(known.learned if known is not None else Learned())
             if gauge is not None:
                 gauge.first = known.first if known is not None else Usual()
+                if watched.engine:
+                    gauge.another()
         watched.engine = engine
         if watched.examiner is not None:
             watched.examiner.begin(engine, None if known is None else known.sheet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Generic, NamedTuple, TypeVar
 
 from serinus.core.evidence import CanaryPassed
@@ -35,6 +36,9 @@ class Goals(NamedTuple):
 
 Subject = TypeVar("Subject")
 
+_SLOW_TOKENS, _GAP = "slow_tokens", "objective: token gap"
+_TRIED = 5
+"""Quick canaries in a row, without users' work, after which it may be tried anew."""
 _NEVER, _STEADY, _MET = Usual(), Drift(), Quota()
 """What every measure begins with: one of each for all gauges, which are many."""
 
@@ -53,6 +57,7 @@ class Gauge(Generic[Subject]):
         "gap_drift",
         "gap_objective",
         "gaps",
+        "quick",
     )
 
     def __init__(
@@ -74,17 +79,38 @@ class Gauge(Generic[Subject]):
         self.gap_drift = _STEADY
         self.first_objective = _MET
         self.gap_objective = _MET
+        self.quick = 0
+        """Canaries on the idle engine, as quick as usual, since users' work was measured last."""
 
     def canary(self, passed: CanaryPassed, before: Standing) -> None:
         """Measure the first token of a canary on an idle engine that is ready."""
         if before.busy or not before.verdict.ready or before.leased(passed.at - passed.total):
             return
-        if self._goals.factor:
+        factor = self._goals.factor
+        ratio = self.first.ratio(passed.first_item) or 1.0
+        self.quick = self.quick + 1 if not factor or ratio <= sqrt(factor) else 0
+        if factor:
             self.first, self.first_drift = self._drift(
                 "slow_first_token", self.first, self.first_drift, passed.first_item
             )
         if self._goals.first_token:
             self._first_token(passed.first_item)
+        if self.quick >= _TRIED:
+            self._forgive("idle, and canaries are as quick as usual")
+
+    def _forgive(self, why: str) -> None:
+        """Take back what was said of the pace, on other grounds than users' work.
+
+        Where a policy keeps users away from an endpoint that is slow, they could not show that it
+        is no more.
+        """
+        if self.gap_drift.off:
+            self.gap_drift = _STEADY
+            self._mend(self._subject, _SLOW_TOKENS, why)
+        if self.gap_objective.off:
+            at_its_bound = 1 - self._goals.share  # one more miss is one too many
+            self.gap_objective = self.gap_objective._replace(missed=at_its_bound, off=False)
+            self._mend(self._subject, _GAP, why)
 
     def request(self, first: float, gap: float | None, in_flight: int) -> None:
         """Measure a user's request: its first token, and its mean time between tokens."""
@@ -94,17 +120,32 @@ class Gauge(Generic[Subject]):
         if gap is None:
             return
         if goals.factor:
-            if self.gaps is None:
-                self.gaps = {}
-            level = level_of(in_flight)
-            usual = self.gaps.get(level, _NEVER)
-            self.gaps[level], self.gap_drift = self._drift(
-                "slow_tokens", usual, self.gap_drift, gap
-            )
+            self.pace_at(gap, in_flight)
         if goals.token_gap:
-            self.gap_objective = self._asked(
-                "objective: token gap", self.gap_objective, gap, goals.token_gap
-            )
+            self.pace(gap)
+
+    def pace_at(self, gap: float, in_flight: int) -> None:
+        """Compare a mean time between tokens with what it was with as many requests in flight."""
+        self.quick = 0
+        if not self._goals.factor:
+            return
+        if self.gaps is None:
+            self.gaps = {}
+        level = level_of(in_flight)
+        usual = self.gaps.get(level, _NEVER)
+        self.gaps[level], self.gap_drift = self._drift(_SLOW_TOKENS, usual, self.gap_drift, gap)
+
+    def pace(self, gap: float) -> None:
+        """Hold a mean time between tokens, under any load, against the objective."""
+        self.quick = 0
+        objective = self._goals.token_gap
+        if objective:
+            self.gap_objective = self._asked(_GAP, self.gap_objective, gap, objective)
+
+    def another(self) -> None:
+        """Take in that another engine or model answers, to which this pace is nothing."""
+        self._forgive("another engine or model answers")
+        self.gaps, self.gap_drift, self.gap_objective = None, _STEADY, _MET
 
     def _first_token(self, seconds: float) -> None:
         self.first_objective = self._asked(

@@ -37,6 +37,14 @@ class Book:
         """Called with each reading."""
 
     @property
+    def reading(self) -> tuple[Counters, float, float] | None:
+        """What was read last, when it was asked for, and when it was known."""
+        counters, last = self.ledger.base, self.last
+        if counters is None or last is None or self._asked_at is None:
+            return None
+        return counters, self._asked_at, last.at
+
+    @property
     def believed(self) -> bool:
         """Whether the page shows what is known to have happened."""
         return self.ledger.believed

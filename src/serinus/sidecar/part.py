@@ -36,7 +36,7 @@ from serinus.runtime.board import Board, Watched
 from serinus.runtime.examiner import Examiner
 from serinus.runtime.target import Answer, Asked
 from serinus.sidecar.asker import Asker, Within, outcome_of_trouble
-from serinus.sidecar.book import Book
+from serinus.sidecar.book import Book, busy_pace
 from serinus.sidecar.client import EngineClient
 from serinus.sidecar.contact import ContactError
 from serinus.sidecar.credentials import Credentials
@@ -44,6 +44,7 @@ from serinus.sidecar.doubt import Doubts
 from serinus.sidecar.hearer import Hearer
 from serinus.sidecar.ledger import Seen
 from serinus.sidecar.life import Stage
+from serinus.sidecar.pace import Pacer
 from serinus.sidecar.presence import Presence
 from serinus.sidecar.weighing import Weighing, unknown_model
 
@@ -53,6 +54,8 @@ logger = logging.getLogger("serinus")
 
 _LOOK_SHARE = 0.2
 """The part of a canary's deadline that the look before it may take."""
+_SPAN = 5
+"""Readings under users' work that one measure of its pace is taken from, at the least."""
 _TURN_SHARE = 0.25
 """And the part in which it may wait for another question of ours to be over."""
 
@@ -118,11 +121,15 @@ class Part:
         self._shared = shared
         self._model = settings.model
         self._told: int | None = None
+        self._settled_at = float("-inf")
+        stall = settings.health_check_busy_stall
+        pace = busy_pace(interval=settings.scrape_interval, stall=stall)
+        self._pacer = Pacer(shared.engine.traits.pace, span=_SPAN * pace)
         self._asking = asyncio.Lock()
         self._asker = Asker(
             shared.engine, shared.client, book, shared.credentials, rank=rank, clock=shared.clock
         )
-        self._weighing = Weighing(shared.presence, stall=settings.health_check_busy_stall)
+        self._weighing = Weighing(shared.presence, stall=stall)
         self.doubts = Doubts(
             self.judged,
             shared.engine,
@@ -151,6 +158,7 @@ class Part:
         if self._examiner is not None:
             self._examiner.restarted()
         self._told = None
+        self._pacer.forget()
 
     def inherit(self, standing: Standing) -> None:
         """Take over what was believed of the whole, and be asked at once."""
@@ -181,9 +189,42 @@ class Part:
             )
             pending = 0  # so that canaries are sent: they alone can tell now
         self.tell_load(seen.at, pending)
+        self._measure(seen)
+
+    def _measure(self, seen: Seen) -> None:
+        """Measure the pace of users' work, while all is as it should be."""
+        gauge, reading = self.watched.gauge, self.book.reading
+        if gauge is None or reading is None:
+            return
+        settled, self._settled_at = self._settled(self._settled_at), seen.at
+        if not settled:
+            self._pacer.forget()
+            return
+        counters, began, at = reading
+        for one in self._pacer.read(counters, began=began, at=at, busy=bool(seen.pending)):
+            if one.running is None:
+                gauge.pace(one.gap)
+            else:
+                gauge.pace_at(one.gap, one.running)
+
+    def _settled(self, since: float) -> bool:
+        """Whether nothing has been unusual since then: no doubt, no outage, no planned pause."""
+        standing = self.standing
+        verdict = standing.verdict
+        return (
+            verdict.ready
+            and verdict.since <= since
+            and standing.lease_until <= since
+            and not standing.suspected
+            and standing.asleep is None
+            and standing.blind_since is None
+            and self.book.believed
+        )
 
     def tell_load(self, at: float, pending: int | None) -> None:
         """Tell of users' work in flight, if it is another number than before."""
+        if pending is None:
+            self._pacer.lost()
         if pending != self._told:
             self._told = pending
             self.tell(self._load(at, pending))

@@ -2,7 +2,7 @@
 
 `/metrics` (as with `--metrics`) and `/slots` are answered by its main loop, and hang while that
 does; `/health` is answered beside it, and says 200. `tokens_predicted_total` moves when a request
-ends, `n_decode_total` at every step.
+ends, `n_decode_total` at every step, and `prompt_tokens_total` at every step that brings a token.
 """
 
 from __future__ import annotations
@@ -32,8 +32,13 @@ class LlamaCppPage:
 
     def __init__(self) -> None:
         self.running = 0
+        self._read = 0
+        """Prompt tokens that are read, and not on the page yet."""
         self._predicted = Counter(
             "llamacpp:tokens_predicted_total", "Number of generation tokens processed.", _ALL
+        )
+        self._prompts = Counter(
+            "llamacpp:prompt_tokens_total", "Number of prompt tokens processed.", _ALL
         )
         self._decodes = Counter(
             "llamacpp:n_decode_total", "Total number of llama_decode() calls", _ALL
@@ -49,6 +54,10 @@ class LlamaCppPage:
         self._processing.set(step.running, _ALL)
         self._deferred.set(step.waiting, _ALL)
         self._decodes.add(step.computed_tokens > 0, _ALL)
+        self._read += step.computed_tokens - step.tokens
+        if step.tokens:
+            self._prompts.add(self._read, _ALL)
+            self._read = 0
         self._predicted.add(sum(end.tokens for end in step.ended), _ALL)
 
     def refused(self) -> None:
@@ -56,7 +65,7 @@ class LlamaCppPage:
 
     def text(self) -> str:
         """Return the page."""
-        families = (self._predicted, self._decodes, self._processing, self._deferred)
+        families = (self._prompts, self._predicted, self._decodes, self._processing, self._deferred)
         return page(families, created=0.0)
 
 

@@ -2,18 +2,18 @@
 
 Its `/health` has the engine make one token and looks once a second whether any came: 1.0 s on an
 idle engine that is well, 503 after 20 s. On its page `generation_tokens_total` moves when a request
-ends; the gauges are written at a prefill, every 40 steps and when the engine falls idle.
+ends; the gauges are written at a prefill, every 40 steps and when the engine falls idle. Its times
+from token to token are of no rank.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from serinus.sim.asks import Dialect
 from serinus.sim.jobs import HEALTH_ORDER
 from serinus.sim.loading import LoadShape
-from serinus.sim.metrics import Counter, Gauge, Joined, Labels, page
+from serinus.sim.metrics import Counter, Gauge, Histogram, Joined, Labels, page
 from serinus.sim.observer import Observer, Step
 from serinus.sim.openai import OpenAi
 from serinus.sim.options import SimOptions
@@ -24,6 +24,8 @@ __all__ = ["Sglang"]
 
 _LOOK, _LOOKS = 1.0, 20
 _WRITE_EVERY = 40
+_GAP = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08, 0.1,
+        0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0)  # fmt: skip
 
 
 class SglangShapes(OpenAiShapes):
@@ -40,8 +42,11 @@ class SglangPage:
         self._of = of
         self._generated = Counter("sglang:generation_tokens_total", "Tokens, at the end.", of)
         self._ended = Gauge("sglang:e2e_request_latency_seconds_count", "Ended requests.", of)
+        self._gaps = Histogram(
+            "sglang:inter_token_latency_seconds", "From token to token.", _GAP, of
+        )
         self.ranks = tuple(
-            SglangRank(of if ranks == 1 else {**of, "dp_rank": str(rank)}, self.ended)
+            SglangRank(of if ranks == 1 else {**of, "dp_rank": str(rank)}, self)
             for rank in range(ranks)
         )
 
@@ -55,20 +60,24 @@ class SglangPage:
         self._generated.add(tokens, self._of)
         self._ended.add(1, self._of)
 
+    def came(self, gap: float) -> None:
+        """Count a token that came so long after the one before it."""
+        self._gaps.observe(gap)
+
     def text(self) -> str:
         """Return the page."""
         families = [rank.families() for rank in self.ranks]
         joined = [Joined(parts) for parts in zip(*families, strict=True)]
-        return page((*joined, self._generated, self._ended), created=0.0)
+        return page((*joined, self._generated, self._ended, self._gaps), created=0.0)
 
 
 class SglangRank:
     """The part of one rank, and the observer that keeps it. `made` is its tokens so far."""
 
-    def __init__(self, labels: Labels, ended: Callable[[int], None]) -> None:
+    def __init__(self, labels: Labels, whole: SglangPage) -> None:
         of = {**labels, "tp_rank": "0", "pp_rank": "0"}
         self._of = of
-        self._end = ended
+        self._whole = whole
         self._decode, self._prefill = {**of, "mode": "decode"}, {**of, "mode": "prefill_compute"}
         self.made = 0
         self._steps = 0
@@ -89,7 +98,9 @@ class SglangRank:
             self._queued.set(step.waiting, self._of)
         for end in step.ended:
             if end.order != HEALTH_ORDER:
-                self._end(end.tokens)
+                self._whole.ended(end.tokens)
+        for gap in step.gaps:
+            self._whole.came(gap)
 
     def refused(self) -> None:
         """Count nothing: SGLang does not."""

@@ -121,7 +121,7 @@ class VllmRank:
         self._set("num_requests_waiting", step.waiting)
         self._set("num_requests_waiting_by_reason", step.waiting, reason="capacity")
         self._set("kv_cache_usage_perc", step.kept_tokens / self._capacity)
-        if step.computed_tokens:
+        if step.tokens:  # a step that only reads a prompt brings nothing, and is not heard of
             self._observe("iteration_tokens_total", step.computed_tokens)
         self._add("prompt_tokens_total", step.prompt_tokens)
         self._add("prompt_tokens_by_source_total", step.prompt_tokens, source="local_compute")
