@@ -1,8 +1,8 @@
 """llama.cpp's server (`llama-server`), asked by token ids. Names of b11434, run on CPU.
 
-Its page is there with `--metrics` alone, is answered by the main loop, and so hangs while that
-does; `/slots` too. `/health` is answered beside it: 503 "Loading model" until the model is loaded,
-then 200 whatever happens.
+Its page is there with `--metrics` alone, and hangs while the main loop does, or stands still (both
+were seen of a main thread that was stopped alone); `/slots` too. `/health` is answered beside it:
+503 "Loading model" until the model is loaded, then 200 whatever happens.
 
 A step has a token of every slot that answers, and up to 2,048 tokens of prompts. Their counter has
 each piece as soon as anybody's token comes with it: while nobody answers, when the first does.
@@ -35,7 +35,12 @@ _TRAITS = Traits(
     names=_NAMES,
     pace=Pace.STEPS,
     at_end=("llamacpp:tokens_predicted_seconds_total",),
-    lies=(Lie("/health", "says 200 while the main loop is frozen; /metrics and /slots hang then"),),
+    lies=(
+        Lie(
+            "/health",
+            "says 200 while the main loop is frozen; /metrics and /slots hang then, or stand still",
+        ),
+    ),
 )
 
 

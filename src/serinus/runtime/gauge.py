@@ -114,15 +114,12 @@ class Gauge(Generic[Subject]):
 
     def request(self, first: float, gap: float | None, in_flight: int) -> None:
         """Measure a user's request: its first token, and its mean time between tokens."""
-        goals = self._goals
-        if goals.first_token:
+        if self._goals.first_token:
             self._first_token(first)
         if gap is None:
             return
-        if goals.factor:
-            self.pace_at(gap, in_flight)
-        if goals.token_gap:
-            self.pace(gap)
+        self.pace_at(gap, in_flight)
+        self.pace(gap)
 
     def pace_at(self, gap: float, in_flight: int) -> None:
         """Compare a mean time between tokens with what it was with as many requests in flight."""
