@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,13 @@ def get(url: str) -> tuple[int, dict[str, Any]]:
             return error.code, json.load(error)
 
 
+def posted(url: str, body: dict[str, Any]) -> Any:
+    """Send JSON; what is returned is open, and nothing of it read."""
+    headers = {"content-type": "application/json"}
+    data = json.dumps(body).encode()
+    return urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=20)
+
+
 def address_of(sidecar: Program) -> str:
     """Wait for the line with the address."""
     said = sidecar.says(r"/health, /live and /metrics on (http://\S+)\n")
@@ -196,6 +204,44 @@ def test_several_engines_must_all_be_ready(nobody: str) -> None:
             until(lambda: get(f"{address}/health")[1]["endpoints"] == states)
             assert get(f"{address}/health")[0] == 503
             assert get(f"{address}/live")[0] == 200
+
+
+@pytest.mark.end_to_end
+def test_one_that_becomes_slow_under_work_leaves_if_its_policy_says_so() -> None:
+    """Both have become ten times slower; the one that only reports it stays ready."""
+    work = {"model": "tiny", "prompt": [1], "max_tokens": 100_000, "ignore_eos": True}
+    with ExitStack() as running:
+        sim = ("sim", "--port", "0", "--step", "10ms", "--context", "200000")
+        engines = [running.enter_context(program(*sim)) for _ in range(2)]
+        urls = [engine.says(r"http://127\.0\.0\.1:\d+") for engine in engines]
+        words = ("--target", f"leaves:notready={urls[0]}", "--target", f"stays:report={urls[1]}")
+        sidecar = running.enter_context(program("sidecar", *words, "--port", "0", *QUICK))
+        address = address_of(sidecar)
+        until(lambda: get(f"{address}/health")[0] == 200)
+        for url in urls:
+            running.enter_context(posted(f"{url}/v1/completions", {**work, "stream": True}))
+
+        def known(of: str) -> Any:
+            return get(f"{address}/health?verbose")[1]["details"]["endpoints"][
+                f"serinus.{of}.generate"
+            ]
+
+        def learnt(of: str) -> bool:
+            measures = re.search(r"(\d+) measures", known(of)["notes"]["pace"])
+            return measures is not None and int(measures[1]) >= 12
+
+        until(lambda: learnt("leaves") and learnt("stays"), seconds=120)
+        for url in urls:
+            with posted(f"{url}/_sim/faults", {"fault": "slow", "value": 12}):
+                pass
+        until(
+            lambda: all("slow_tokens" in known(of)["flaws"] for of in ("leaves", "stays")),
+            seconds=120,
+        )
+        states = {"serinus.leaves.generate": "notready", "serinus.stays.generate": "ready"}
+        until(lambda: get(f"{address}/health")[1]["endpoints"] == states, seconds=60)
+        assert known("leaves")["reason"] == "degraded"
+        assert get(f"{address}/live")[0] == 200
 
 
 @pytest.mark.end_to_end

@@ -29,6 +29,8 @@ class Kind(NamedTuple):
     """For the sidecar, where 16 long generations are before a canary and nothing tells of them."""
     body: tuple[tuple[str, Any], ...] = (("ignore_eos", True),)
     """What a request has besides, so that it is as long as was asked."""
+    paced: bool = True
+    """Whether its page tells how long a token takes under users' work."""
     lies: bool = True
     """Whether its own /health says 200 throughout, while its scheduler is frozen."""
 
@@ -63,6 +65,7 @@ KINDS = {
             # It tells nothing of a queue: the time that a canary gets has to cover it.
             waits=("--health-check-request-timeout=300", "--canary-wait-time=1"),
             body=(),  # fields that it does not know are refused
+            paced=False,  # it has no page
         ),
     )
 }

@@ -7,9 +7,12 @@ promise times `SLACK`.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -158,6 +161,48 @@ def test_a_slow_engine_is_not_called_dead(engine: Engine, watched: str) -> None:
         f"{probes[-1].at:.0f} s, live in all; degraded: {', '.join(degraded) or 'no'}"
     )
     assert {probe.live for probe in probes} == {200}
+
+
+@pytest.mark.parametrize("watched", [("--scrape-interval=0.5",)], indirect=True)
+def test_an_engine_that_becomes_slow_under_work_is_degraded(engine: Engine, watched: str) -> None:
+    """Live all the time, and as it should be again once its tokens come as before."""
+    users = [engine.user(tokens=1500) for _ in range(3)]
+
+    def known() -> dict[str, Any]:
+        """Return what is told of it, nothing where a machine that is busy does not come to that."""
+        code, body = rig.get(watched, "/health?verbose", timeout=20)
+        endpoints = json.loads(body)["details"]["endpoints"] if code else {}
+        return next(iter(endpoints.values()), {})
+
+    def slow() -> bool | None:
+        endpoint = known()
+        return "slow_tokens" in endpoint["degraded"] if endpoint else None
+
+    def learnt() -> int:
+        told = re.findall(r"(\d+) measures", known().get("notes", {}).get("pace", ""))
+        return max(map(int, told), default=0)
+
+    try:
+        if not engine.kind.paced:
+            assert "not measured" in known()["notes"]["pace"]
+            return
+        rig.wait_until(lambda: learnt() >= 15, seconds=PATIENCE, what="measures", pace=0.5)
+        usual = known().get("notes", {}).get("pace")
+        with engine.starved(share=0.1):
+            seen = rig.wait_until(
+                lambda: slow() is True, seconds=PATIENCE, what="slow tokens", pace=0.2
+            )
+            flaws = known().get("flaws")
+            assert rig.codes(watched)[1] == 200
+        mended = rig.wait_until(lambda: slow() is False, seconds=PATIENCE, what="quick", pace=0.2)
+    finally:
+        for user in users:
+            user.stop()
+    assert all(user.join(PATIENCE) for user in users)
+    print(
+        f"{engine.kind.name}, slow under work: degraded after {seen:.1f} s, {flaws}, no more after "
+        f"{mended:.1f} s; usual: {usual}"
+    )
 
 
 @pytest.mark.parametrize("watched", [QUICK], indirect=True)

@@ -245,6 +245,26 @@ def test_a_prompt_seen_with_the_end_of_another_request_is_of_the_one_that_began(
     assert page.compared
 
 
+def test_a_prompt_seen_with_an_end_may_be_of_the_one_that_ended() -> None:
+    """Where none that run had been read: a short answer, and behind it a long prompt."""
+    page = Page(Pace.STEPS, running=0)
+    page.read(busy=False)
+    page.pass_by(running=1, prompts=(page.page.prompts or 0) + 3, ended=(page.page.ended or 0) + 1)
+    page.read()
+    page.steady(30)
+    assert page.compared == []
+
+
+def test_a_request_that_comes_beside_others_may_read_its_prompt() -> None:
+    """Releases whose page has a prompt only when it is read."""
+    page = Page(Pace.STEPS, running=1)
+    page.shown()
+    page.pass_by(running=2)
+    page.read()
+    page.steady(30)
+    assert page.compared == []
+
+
 def test_a_request_that_ended_leaves_the_others_as_they_were() -> None:
     """Fewer run: nobody has come in its place."""
     page = Page(Pace.STEPS, running=3)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import exp, log, sqrt
 from typing import NamedTuple
 
-__all__ = ["Drift", "Quota", "Usual", "level_of"]
+__all__ = ["Drift", "Quota", "Usual", "level_of", "load_at"]
 
 _ENOUGH = 12
 """Times before there is anything typical."""
@@ -108,6 +108,18 @@ def level_of(in_flight: int) -> int:
     [0, 1, 1, 2, 5, 5]
     """
     return min(in_flight.bit_length(), _LEVELS) - 1 if in_flight > 1 else 0
+
+
+def load_at(level: int) -> str:
+    """Say how many requests are in flight at a level of load.
+
+    >>> [load_at(level) for level in (0, 1, 2, 5)]
+    ['1', '2 to 3', '4 to 7', '32 and more']
+    """
+    least = 1 << level
+    if level == _LEVELS - 1:
+        return f"{least} and more"
+    return f"{least} to {2 * least - 1}" if level else "1"
 
 
 def _median(some: tuple[float, ...]) -> float:

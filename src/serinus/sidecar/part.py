@@ -27,9 +27,10 @@ from serinus.core.evidence import (
     Witness,
 )
 from serinus.core.pacing import on_top_at
+from serinus.core.performance import load_at
 from serinus.core.verdict import Standing
 from serinus.core.witnesses import Words
-from serinus.engines import Engine
+from serinus.engines import Engine, Pace
 from serinus.engines.capabilities import Transcribes
 from serinus.runtime.agenda import SLACK
 from serinus.runtime.board import Board, Watched
@@ -411,7 +412,19 @@ class Part:
 
     def notes(self) -> Mapping[str, str]:
         """Say what is known of it beside the evidence, for people."""
-        return {"rank": str(self.rank), "metrics": self.page_note()}
+        return {"rank": str(self.rank), "metrics": self.page_note(), "pace": self.pace_note()}
+
+    def pace_note(self) -> str:
+        """Say what is usual of users' work, for people."""
+        gauge, pace = self.watched.gauge, self._shared.engine.traits.pace
+        if gauge is None or pace is Pace.UNKNOWN:
+            return "not measured: " + ("nothing asks for it" if gauge is None else pace)
+        known = sorted((gauge.gaps or {}).items())
+        told = (
+            f"{usual.typical:.3g} s a token at {load_at(level)} requests ({usual.samples} measures)"
+            for level, usual in known
+        )
+        return "; ".join(told) or "not measured yet"
 
     def page_note(self) -> str:
         """Say what is known of its metrics, for people."""

@@ -285,6 +285,7 @@ class EngineWatch:
             "contact": self.presence.contact,
             "own_health": f"the engine's own {self.target.engine.health_path}: {heard}",
             "metrics": self._metrics_note(),
+            "pace": self._whole.pace_note(),
             "ranks": self.ranks.note() or "not told apart",
         }
 
