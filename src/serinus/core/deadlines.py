@@ -125,14 +125,14 @@ class Spread(NamedTuple):
 
     def after(self, seconds: float) -> Spread:
         """Take one more time."""
-        at = log(max(seconds, _SHORTEST))
-        share = 1 / min(self.samples + 1, _WINDOW)
-        off = at - self.mean
+        samples, mean, variance, longest = self
+        share = 1 / min(samples + 1, _WINDOW)
+        off = log(max(seconds, _SHORTEST)) - mean
         return Spread(
-            self.samples + 1,
-            self.mean + share * off,
-            (1 - share) * (self.variance + share * off * off),
-            max(seconds, self.longest * _FADING),
+            samples + 1,
+            mean + share * off,
+            (1 - share) * (variance + share * off * off),
+            max(seconds, longest * _FADING),
         )
 
     @property
@@ -145,11 +145,12 @@ class Spread(NamedTuple):
 
         At least `longest` times the longest time of late, and `most` times it at the most.
         """
-        spread = max(sqrt(self.variance), least_spread)
-        seconds = exp(min(self.mean + z * spread, 50.0))
+        _, mean, variance, of_late = self
+        spread = max(sqrt(variance), least_spread)
+        seconds = exp(min(mean + z * spread, 50.0))
         if most < inf:
-            seconds = min(seconds, most * self.longest)
-        seconds = max(seconds, longest * self.longest, _SHORTEST)
+            seconds = min(seconds, most * of_late)
+        seconds = max(seconds, longest * of_late, _SHORTEST)
         return exp(ceil(log(seconds) / _GRID) * _GRID)
 
 

@@ -238,9 +238,8 @@ class Standing(NamedTuple):
 
     def _silence_counts_from(self, since: float, rules: Rules) -> float:
         """When silence begins to count: neither a lease nor trouble of our own is part of it."""
-        if self.blind_since is None:
-            return max(since, self.lease_until)
-        return max(since, self.lease_until, self._unseen_until(rules))
+        until = max(since, self.lease_until)
+        return until if self.blind_since is None else max(until, self._unseen_until(rules))
 
     def _unseen_until(self, rules: Rules) -> float:
         """Until when trouble of our own excuses silence."""
