@@ -105,7 +105,8 @@ class Agenda:
         if not self._must_catch_up():
             for target in self._due():
                 self._attend(target)
-            self._arm()
+            if self._timer is None:  # otherwise it is set for what was planned meanwhile
+                self._arm()
 
     def _due(self) -> list[HealthCheckTarget]:
         """Take what is due off the agenda, all of it before any of it is attended to."""

@@ -56,7 +56,8 @@ class LoopWatch:
         self.stop()
         self._loop = asyncio.get_running_loop()
         self._slept_before = self._slept()
-        self._arm(self._loop, self._loop.time())
+        self._expected = self._loop.time() + _PACE
+        self._timer = self._loop.call_at(self._expected, self._wake, self._loop)
 
     def stop(self) -> None:
         """Stop watching."""
@@ -91,14 +92,11 @@ class LoopWatch:
         late = self._loop.time() - self._expected
         return late if late > self._ignore else 0.0
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        self._expected = now + _PACE
-        self._timer = loop.call_at(self._expected, self._wake, loop)
-
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         late, sleep = now - self._expected, self._slept() - self._slept_before
-        self._arm(loop, now)
+        self._expected = now + _PACE
+        self._timer = loop.call_at(self._expected, self._wake, loop)
         if late <= self._ignore and sleep < LONGEST_DELAY:
             return
         late = late if late > self._ignore else 0.0
