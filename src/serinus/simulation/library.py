@@ -365,11 +365,12 @@ class SimulatedEndpoint(Source):
         traffic, now = self._traffic, self._loop.time()
         before, flowed = traffic.seen_at, traffic.flow_at
         self._sync(now)
-        if traffic.alert and traffic.seen_at > max(before, traffic.told_at):
+        seen_at = traffic.seen_at
+        if seen_at > before and seen_at > traffic.told_at and traffic.alert:
             self._told = now
-            traffic.told_at = traffic.seen_at
+            traffic.told_at = seen_at
             flow = traffic.flow_at > flowed
-            traffic.witness(Progress(traffic.seen_at, flow=flow, began_at=traffic.first_at))
+            traffic.witness(Progress(seen_at, flow=flow, began_at=traffic.first_at))
         if traffic.alert and self._token is None:
             self._arm()
 
@@ -388,6 +389,6 @@ class SimulatedEndpoint(Source):
 
 def _alike(before: Standing, after: Standing, rules: Rules) -> bool:
     """Whether both come to the same, readiness and liveness, at whatever time."""
-    if after.verdict is not before.verdict or after.died is not before.died:
+    if after.verdict is not before.verdict or (after.died is None) is not (before.died is None):
         return False
     return after.hangs_at(rules) == before.hangs_at(rules)
