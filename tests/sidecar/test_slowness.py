@@ -43,6 +43,19 @@ async def test_an_engine_that_becomes_slow_under_users_work_is_degraded() -> Non
         )
 
 
+async def test_each_rank_is_measured_by_its_own_times() -> None:
+    """One of them has users, and is known; the other is idle, and has nothing to compare."""
+    async with over_sim(cores=2) as rig:
+        rig.user(tokens=90_000)
+        board = rig.sidecar.runtime.board
+
+        def known() -> list[bool]:
+            gauges = [one.gauge for at, one in board.endpoints.items() if "rank" in str(at)]
+            return sorted(bool(one and one.gaps) for one in gauges)
+
+        await rig.until(lambda: known() == [False, True], seconds=20, what="measures of one rank")
+
+
 async def test_an_objective_is_held_against_users_work() -> None:
     """A time between tokens that is asked for, and missed, whatever it was before."""
     async with over_sim(objective_token_gap=0.0005) as rig:

@@ -9,8 +9,8 @@ with `VLLM_SERVER_DEV_MODE=1` alone, as are the routes that put it to sleep.
 
 A step is counted where it gives a token, and each request has one time from token to token in it,
 or is reading its prompt, which `prompt_tokens_total` has only when it is read. Those times are of
-the engine's core, by its own clock (0.32, source); releases that call them otherwise (before 0.11
-`time_per_output_token_seconds`) are not measured.
+the engine's core, by its own clock (0.32, source). Older releases call them otherwise
+(`time_per_output_token_seconds`) and are not measured.
 
 Versions: the V0 engine (to 0.8) also counts `num_requests_swapped`, and has no sample of
 `iteration_tokens_total` in its older releases (0.5). Releases before 0.10 have no
