@@ -50,6 +50,12 @@ class Page:
         began, self.now = self.now, self.now + took
         self.measures += self.pacer.read(self.page, began=began, at=self.now, busy=busy)
 
+    def read_late(self, took: float) -> None:
+        """Read it as it is, and have it after so long; tokens come meanwhile."""
+        began = self.now
+        self.measures += self.pacer.read(self.page, began=began, at=began + took, busy=True)
+        self.pass_by(took)
+
     def shown(self) -> None:
         """Read it twice, with a prompt in between: what runs has had its prompt read."""
         self.read()
@@ -255,6 +261,18 @@ def test_a_prompt_seen_with_an_end_may_be_of_the_one_that_ended() -> None:
     assert page.compared == []
 
 
+def test_requests_in_step_with_each_other_are_known_to_be_read_after_the_second_round() -> None:
+    """All end and begin anew between two readings, again and again."""
+    page = Page(Pace.STEPS, running=3)
+    page.read()
+    for _ in range(10):
+        ended, prompts = (page.page.ended or 0) + 4500, (page.page.prompts or 0) + 3
+        page.pass_by(ended=ended, prompts=prompts)
+        page.read()
+        page.steady(2)
+    assert page.compared
+
+
 def test_a_request_that_comes_beside_others_may_read_its_prompt() -> None:
     """Releases whose page has a prompt only when it is read."""
     page = Page(Pace.STEPS, running=1)
@@ -279,8 +297,17 @@ def test_a_late_page_says_too_little_of_when() -> None:
     """Where steps are counted by our clock; the times of an engine's own are what they are."""
     by_clock = Page(Pace.STEPS)
     by_clock.shown()
-    by_clock.steady(30, took=0.5)
-    assert by_clock.compared == []
+    for second in range(60):
+        by_clock.pass_by()
+        by_clock.read_late(4.0 if second % 2 else 0.0)
+        if second % 10 == 0:  # what was put together so far is all there is
+            by_clock.pass_by(waiting=1)
+            by_clock.read()
+            by_clock.pass_by(waiting=0)
+    assert len(by_clock.compared) >= 3
+    assert [one.gap for one in by_clock.compared] == pytest.approx(
+        [GAP] * len(by_clock.compared), rel=0.34
+    )
     own = Page(Pace.OWN)
     own.shown()
     own.steady(30, took=0.5)

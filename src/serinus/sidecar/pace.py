@@ -8,7 +8,8 @@ are enough for one measure. What an objective asks for holds under any load, and
 
 That requests begin and end within a stretch does no harm where the page has a sum of times of its
 own: each of those is whole. Where steps are counted by our clock, a page that was late says too
-little of when. A counter that went down is another engine's, and all begins anew. Pure.
+little of when, and the stretch goes on until that is little of it. A counter that went down is
+another engine's, and all begins anew. Pure.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class Pacer:
         """Where the stretch begins that may be compared; None: at the next reading."""
         self._unread = True
         """Whether a request may have begun whose prompt has shown nowhere."""
+        self._unclear = False
+        """And whether one was seen that may be of another, which has ended."""
         self._any = _Sum()
         self._like: dict[int, _Sum] = {}
         """By the level of load."""
@@ -83,7 +86,7 @@ class Pacer:
     def forget(self) -> None:
         """Begin anew: what was under way is not as usual, or another engine's."""
         self._last = self._start = None
-        self._unread = True
+        self._unread, self._unclear = True, False
         self._any = _Sum()
         self._like.clear()
 
@@ -127,7 +130,7 @@ class Pacer:
         if start is None or not self._alike(start, now):
             return None
         taken = self._taken(start, now)
-        if taken is None:
+        if taken is None or self._vague(start, now):
             self._start = start  # a token may take longer than it is from one reading to the next
             return None
         if self._prompts_read(start, now, taken):
@@ -166,12 +169,13 @@ class Pacer:
         before, after = start.counters, now.counters
         if not before.running or not after.running or before.waiting or after.waiting:
             return False
-        if self._pace is Pace.STEPS:
-            doubt = start.at - start.began + now.at - now.began
-            if doubt > _LATE * (now.at - start.at):
-                return False
         off = abs(after.running - before.running)
         return off <= _NEARLY * max(before.running, after.running)
+
+    def _vague(self, start: _Reading, now: _Reading) -> bool:
+        """Whether by our clock too little is known of when it began and ended: pages were late."""
+        doubt = start.at - start.began + now.at - now.began
+        return self._pace is Pace.STEPS and doubt > _LATE * (now.at - start.at)
 
     def _prompts_read(self, start: _Reading, now: _Reading, taken: _Sum) -> bool:
         """Whether prompts were read in between, so that each token took longer than it need."""
@@ -197,13 +201,14 @@ class Pacer:
             self._unread = False
             return
         if last is None or not now.counters.running:
-            self._unread = True
+            self._unread, self._unclear = True, False
             return
         before, after = last.counters, now.counters
         more = (after.running or 0) - (before.running or 0)
         ended = bool(_moved(before.ended, after.ended))
         if _moved(before.prompts, after.prompts):
-            self._unread = self._unread and ended
+            unclear = self._unread and ended  # it may have been the one that ended
+            self._unread, self._unclear = unclear and not self._unclear, unclear
         elif more > 0 or (ended and more == 0):
             self._unread = True
 
