@@ -114,7 +114,7 @@ class SimulatedEngine:
         self._asleep = asleep
         self._gap = schedule.pace.gap
         self._slots = [began] * schedule.pace.slots
-        self._to_come = schedule.arrivals()
+        self._to_come = iter(schedule.arrivals)
         self._next = next(self._to_come, None)
         self._comes = self._when_next_comes()
         self._crashed = 0

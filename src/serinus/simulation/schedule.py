@@ -7,7 +7,7 @@ setting: users keep coming while an engine is not ready, as they do where a rout
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import merge
 from math import log
 from operator import attrgetter
@@ -116,6 +116,13 @@ class Schedule:
     pace: Pace
     regimes: tuple[Regime, ...]
     windows: tuple[Window, ...]
+    arrivals: tuple[Arrival, ...] = field(init=False, repr=False, compare=False)
+    """The users' requests, in the order in which they come: drawn once, for all judges."""
+
+    def __post_init__(self) -> None:
+        usual = self._usual(Random(f"{self.seed}/users"))
+        crowds = sorted(self._crowds(), key=_AT)
+        object.__setattr__(self, "arrivals", tuple(merge(crowds, usual, key=_AT)))
 
     def lines(self) -> Iterator[str]:
         """Say it all in lines that are the same for the same seed."""
@@ -130,12 +137,6 @@ class Schedule:
     def regime(self, at: float) -> str:
         """Name the use that the engine is in at `at`."""
         return next(one.name for one in reversed(self.regimes) if one.start <= at)
-
-    def arrivals(self) -> Iterator[Arrival]:
-        """Return the users' requests, in the order in which they come; the same each time."""
-        usual = self._usual(Random(f"{self.seed}/users"))
-        crowds = sorted(self._crowds(), key=_AT)
-        return merge(crowds, usual, key=_AT) if crowds else usual
 
     def _usual(self, random: Random) -> Iterator[Arrival]:
         """Draw as `expovariate` and `uniform` do, whose calls cost more than what they compute."""
