@@ -207,6 +207,7 @@ def test_several_engines_must_all_be_ready(nobody: str) -> None:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(400)
 def test_one_that_becomes_slow_under_work_leaves_if_its_policy_says_so() -> None:
     """Both have become ten times slower; the one that only reports it stays ready."""
     work = {"model": "tiny", "prompt": [1], "max_tokens": 100_000, "ignore_eos": True}
