@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serinus.core.performance import Drift, Quota, Usual, level_of
+from serinus.core.performance import Drift, Quota, Usual, level_of, load_at
 
 
 def usual(seconds: float = 0.1, times: int = 64) -> Usual:
@@ -89,3 +90,20 @@ def test_an_objective_that_was_missed_has_to_be_met_for_a_while() -> None:
 def test_levels_are_few_and_rise_with_the_load(in_flight: int) -> None:
     """Twice as many in flight is one level up, to the fifth."""
     assert 0 <= level_of(in_flight) <= level_of(in_flight * 2) <= 5
+
+
+@pytest.mark.parametrize(
+    ("level", "told", "loads"),
+    [
+        (0, "1", (0, 1)),
+        (1, "2 to 3", (2, 3)),
+        (2, "4 to 7", (4, 7)),
+        (3, "8 to 15", (8, 15)),
+        (4, "16 to 31", (16, 31)),
+        (5, "32 and more", (32, 5000)),
+    ],
+)
+def test_a_level_says_which_loads_it_is_of(level: int, told: str, loads: tuple[int, int]) -> None:
+    """The least and the most of them are of it, and nothing beyond is."""
+    assert load_at(level) == told
+    assert [level_of(load) for load in loads] == [level, level]
