@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -210,6 +211,48 @@ def test_never_below_the_floor_nor_above_the_ceiling(
         learned = Learned(learned.canaries.after(seconds), learned.gaps.after(seconds), owed=0)
         for budget in (learned.deadline(limits), learned.doubt(limits)):
             assert min(floor, ceiling) <= budget <= ceiling
+
+
+SECONDS = st.floats(0.001, 100)
+STEPS = st.one_of(
+    *(
+        st.tuples(st.just(kind), values)
+        for kind, values in [
+            ("canary", SECONDS),
+            ("gap", SECONDS),
+            ("on_top", SECONDS),
+            ("beside", st.booleans()),
+            ("owed", st.integers(0, 1)),
+        ]
+    )
+)
+
+
+def taken(learned: Learned, kind: str, value: Any) -> Learned:
+    """Learn one thing."""
+    match kind:
+        case "canary":
+            return learned._replace(canaries=learned.canaries.after(value))
+        case "gap":
+            return learned._replace(gaps=learned.gaps.after(value))
+        case _:
+            return learned._replace(**{kind: value})
+
+
+@given(st.lists(STEPS, max_size=60), st.integers(0, 12), st.floats(0.5, 90))
+def test_what_is_not_worked_out_again_is_as_if_it_were(
+    steps: list[tuple[str, Any]], known: int, stall: float
+) -> None:
+    """Step by step, from the rules before each, or from all that was learned at once."""
+    configured = CONFIGURED._replace(stall=stall)
+    learned = Learned(owed=0)
+    for number in range(known):
+        learned = taken(taken(learned, "canary", 0.01 + number / 100), "gap", 0.1 + number / 10)
+    rules = tuned(configured, learned, LIMITS)
+    for kind, value in steps:
+        before, learned = learned, taken(learned, kind, value)
+        rules = tuned(configured, learned, LIMITS, so_far=(before, rules))
+        assert rules == tuned(configured, learned, LIMITS)
 
 
 @given(st.lists(st.floats(0.001, 100), min_size=1, max_size=80), st.floats(1, 50))
