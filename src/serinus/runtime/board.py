@@ -48,10 +48,12 @@ if TYPE_CHECKING:
     from serinus.runtime.examiner import Examination, Examiner
     from serinus.runtime.memory import Memory, Remembered, Told
 
-__all__ = ["Board", "Watched", "limits_of", "rules_of"]
+__all__ = ["DEGRADED_POLICIES", "Board", "Watched", "limits_of", "rules_of"]
 
 logger = logging.getLogger("serinus")
 
+DEGRADED_POLICIES = ("report", "notready")
+"""What may become of an endpoint that serves, but not as it should."""
 _WRONG = "wrong"
 _SOUND: Mapping[str, str] = MappingProxyType({})
 """The flaw of an endpoint whose answers are wrong."""

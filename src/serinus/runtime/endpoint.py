@@ -12,7 +12,7 @@ from serinus.core.evidence import EngineDied
 from serinus.core.marker import HEALTH_CHECK_KEY
 from serinus.core.transcript import Transcript
 from serinus.errors import LifecycleError, SettingsError, excerpt
-from serinus.runtime.board import Board
+from serinus.runtime.board import DEGRADED_POLICIES, Board
 from serinus.runtime.callables import gives_stream
 from serinus.runtime.checks import Check, as_question
 from serinus.runtime.context import Context
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from serinus.request_plane.client import Client
     from serinus.runtime.leases import LeaseGrant
 
-_POLICIES = ("report", "notready")
 _SURFACES = ("chat", "completions")
 """Those of `discovery.cards`, which is not imported where discovery is off."""
 RANK_KEY = "data_parallel_rank"
@@ -311,10 +310,9 @@ def _under(settings: Settings, given: object) -> object:
 
 
 def _policy(given: str | None) -> str | None:
-    if given is not None and given not in _POLICIES:
-        raise SettingsError(
-            f"degraded_policy {excerpt(given)!r}; accepted: {' or '.join(map(repr, _POLICIES))}"
-        )
+    if given is not None and given not in DEGRADED_POLICIES:
+        accepted = " or ".join(map(repr, DEGRADED_POLICIES))
+        raise SettingsError(f"degraded_policy {excerpt(given)!r}; accepted: {accepted}")
     return given
 
 

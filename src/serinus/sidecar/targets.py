@@ -9,6 +9,7 @@ from serinus.core.address import EndpointAddress
 from serinus.engines import ANY, Engine, engine_named
 from serinus.engines.capabilities import ServesDisaggregated
 from serinus.errors import SettingsError, excerpt
+from serinus.runtime.board import DEGRADED_POLICIES
 from serinus.sidecar.place import Place
 
 __all__ = ["AUTO", "Target", "address_named", "read_targets"]
@@ -17,7 +18,6 @@ AUTO = "auto"
 """The kind of an engine that is to be recognised."""
 _NAMESPACE, _ENDPOINT, _ANY = "serinus", "generate", "engine"
 _NAMES = "accepted: NAME=URL, NAME being a word of letters, digits, '-' and '_', or a whole address"
-_POLICIES = ("report", "notready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ def _read(text: str, engine: Engine, namespace: str) -> Target:
 
 
 def _policy(name: str, text: str) -> str:
-    if text in _POLICIES:
+    if text in DEGRADED_POLICIES:
         return text
     shown = "(not shown)" if "@" in text else repr(excerpt(text, limit=40))
-    accepted = " or ".join(f"{name}:{policy}=URL" for policy in _POLICIES)
+    accepted = " or ".join(f"{name}:{policy}=URL" for policy in DEGRADED_POLICIES)
     raise SettingsError(
         f"--target {name}: the degraded policy {shown} is not accepted; accepted: {accepted}"
     )
