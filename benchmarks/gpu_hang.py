@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
+from select import select
 from typing import Self
 
 import probes
@@ -26,6 +26,8 @@ LEARNING = 25.0
 """Seconds of work after which it is known how silent it may be."""
 CROWDED = 20.0
 PACE = 0.02
+PATIENCE = 120.0
+"""Seconds for an order: to load PyTorch and to make the weights is the first."""
 SEEN, SEEN_BUSY, SEEN_ON_LOOP = 3.2, 5.0, 6.5
 """Seconds: a wait and two deadlines; an event loop that stands still is given 5 s."""
 RECOVERED, PROBE = 2.0, 0.05
@@ -55,17 +57,14 @@ class Device:
         )
 
     def __enter__(self) -> Self:
-        self._heard("ready")
-        if probes.first(self.port, 200, seconds=30) is None:
-            raise RuntimeError("the worker is not ready after 30 s")
+        try:
+            self._until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -73,6 +72,11 @@ class Device:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _until_ready(self) -> None:
+        self._heard("ready")
+        if probes.first(self.port, 200, seconds=30) is None:
+            raise RuntimeError("the worker is not ready after 30 s")
 
     def order(self, text: str) -> float:
         """Give an order, and return when it was carried out."""
@@ -83,6 +87,8 @@ class Device:
 
     def _heard(self, text: str) -> float:
         assert self._process.stdout is not None
+        if not select([self._process.stdout], [], [], PATIENCE)[0]:
+            raise RuntimeError(f"the worker did not say {text!r} within {PATIENCE:g} s")
         line = self._process.stdout.readline().strip()
         told, _, at = line.rpartition(" ")
         if told != text:
