@@ -13,8 +13,8 @@ from serinus.simulation.reference import judged_by_reference
 from serinus.simulation.schedule import Schedule
 from serinus.simulation.world import Plan, asleep_in, judged_by_serinus, schedules
 
-WORLDS, ENGINES, SECONDS = 16, 16, 900.0
-"""16 worlds of 16 engines for each promise: 256 schedules, of which no two promises share any."""
+WORLDS, ENGINES, SECONDS = 64, 16, 900.0
+"""64 worlds of 16 engines for each promise: 1,024 schedules, of which no two promises share any."""
 RANGES = {name: number * WORLDS for number, name in enumerate(INVARIANTS)}
 
 
@@ -32,9 +32,10 @@ def problems_in(name: str, plan: Plan, **settings: object) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", INVARIANTS)
 def test_a_promise_holds_whatever_happens(name: str) -> None:
-    """Each promise over hundreds of schedules of its own; `make simulate` runs more."""
+    """Each promise over a thousand schedules of its own; `make simulate` runs more."""
     for seed in range(RANGES[name], RANGES[name] + WORLDS):
         found = problems_in(name, Plan(1000 + seed, seconds=SECONDS, engines=ENGINES))
         assert not found, "\n".join(found)
